@@ -1,0 +1,91 @@
+"""Named pieces of Postfix's grammar, and what is read out of them.
+
+Enters: match objects of patterns that are made of these pieces. Leaves: clients, peers and untrusted text.
+This file must never know a whole line.
+
+An address is read only from Postfix's own `name[address]` in its fixed place, never from anything that was typed.
+"""
+
+import ipaddress
+import re
+from typing import Final
+
+from pfwatch.events import Client, Untrusted
+from pfwatch.records.header import QUEUE_ID as _QUEUE_ID
+
+QUEUE_ID: Final = rf"(?P<queue_id>{_QUEUE_ID})"
+
+CLIENT: Final = r"(?P<name>[A-Za-z0-9._-]++)\[(?P<ip>[0-9A-Fa-f:.]++|unknown)\](?::(?P<port>[0-9]++|unknown))?+"
+"""smtpd's `name[address]`, with `:port` under smtpd_client_port_logging (SMTPD_BUILD_NAMADDRPORT). The name passed
+valid_hostname(): no blank, no bracket."""
+
+PEER: Final = r"(?P<peer_name>[A-Za-z0-9._-]++)\[(?P<peer_ip>[^\]]*+)\](?::(?P<peer_port>[0-9]++))?+"
+"""smtp's and lmtp's `name[address]:port`; lmtp over a UNIX-domain socket has its path as the address."""
+
+STAGE: Final = r"(?P<stage>[A-Z][A-Z-]*+(?: content)?+)"
+"""The SMTP command in progress, in Postfix's own words."""
+
+ADDRESS: Final = r'(?:"(?:[^"\\]++|\\.)*+")?+[^>"]*+'
+"""A mail address between `<` and `>` in external form (info_log_address_format, Postfix 3.5): whatever could end it is
+inside quotes."""
+
+TEXT_LENGTH: Final = 256
+_REMEMBERED = 4096
+_clients: dict[tuple[bytes, bytes, bytes | None], Client] = {}
+_IPV4 = re.compile(rb"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!\Z)|\Z)){4}")
+
+
+def untrusted(text: bytes | None) -> Untrusted:
+    """Text that somebody outside typed, cut at 256 characters; bytes that are no UTF-8 as hexadecimal escapes."""
+    return Untrusted(text.decode("utf-8", "backslashreplace")[:TEXT_LENGTH]) if text else Untrusted("")
+
+
+def untrusted_or_none(text: bytes | None) -> Untrusted | None:
+    """The same; None stays None."""
+    return None if text is None else untrusted(text)
+
+
+def address(text: bytes) -> str | None:
+    """Canonical text of an IP address, v4-mapped v6 as v4; None for `unknown` and what is no address."""
+    if _IPV4.fullmatch(text):
+        return text.decode()  # Postfix writes what inet_ntop() made, which is canonical already
+    try:
+        parsed = ipaddress.ip_address(text.decode("ascii"))
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(parsed)
+
+
+def client(found: re.Match[bytes]) -> Client:
+    """The client of a match with the groups of `CLIENT`."""
+    name, ip, port = found.group("name", "ip", "port")
+    return client_of(name, ip, port)
+
+
+def client_of(name: bytes, ip: bytes, port: bytes | None) -> Client:
+    """The client of a name, an address and a port as Postfix wrote them."""
+    key = (name, ip, port)
+    known = _clients.get(key)
+    if known is None:
+        if len(_clients) >= _REMEMBERED:
+            _clients.clear()
+        number = int(port) if port and port.isdigit() else None
+        known = _clients[key] = Client(address(ip), name.decode(), number)
+    return known
+
+
+def peer(found: re.Match[bytes]) -> tuple[str, str | None]:
+    """Name and address of a match with the groups of `PEER`."""
+    return found["peer_name"].decode(), address(found["peer_ip"])
+
+
+def number(text: bytes | None) -> int | None:
+    """A decimal number, None where there is none."""
+    return None if text is None else int(text)
+
+
+def word(text: bytes | None) -> str | None:
+    """A word of Postfix's own, None where there is none."""
+    return None if text is None else text.decode("utf-8", "backslashreplace")

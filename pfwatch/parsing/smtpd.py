@@ -1,0 +1,375 @@
+"""smtpd: who connects, who logs in, who is refused.
+
+Enters: match objects. Leaves: events and the rules of smtpd, the hottest first. This file must never know a session.
+"""
+
+import re
+
+from pfwatch.events import (
+    AuthBackendFailed,
+    AuthCause,
+    AuthDetail,
+    AuthFailed,
+    ClientConnected,
+    ClientDisconnected,
+    Envelope,
+    Event,
+    Limit,
+    MessageAccepted,
+    MilterAction,
+    PolicyAction,
+    RateLimited,
+    Rejected,
+    RelayDenied,
+    SessionAborted,
+)
+from pfwatch.parsing.fragments import (
+    CLIENT,
+    QUEUE_ID,
+    STAGE,
+    client,
+    number,
+    untrusted,
+    untrusted_or_none,
+    word,
+)
+from pfwatch.parsing.reject import category, read_reply
+from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.tls import INBOUND, LIBRARY
+
+
+def _queue_id(found: re.Match[bytes]) -> str | None:
+    """The queue id of a match; None for NOQUEUE and where none stands."""
+    text = found["queue_id"]
+    return None if text is None or text == b"NOQUEUE" else text.decode()
+
+
+def _connected(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    return ClientConnected(envelope, client(found))
+
+
+_COMMAND = re.compile(rb"([a-z]+)=([0-9]+)(?:/([0-9]+))?")
+
+
+def _disconnected(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    commands = {
+        name.decode(): [int(succeeded), int(every or succeeded)]
+        for name, succeeded, every in _COMMAND.findall(found["commands"] or b"")
+    }
+    return ClientDisconnected(envelope, client(found), commands, word(found["notes"]))
+
+
+_REASONS = {
+    b"lost connection": "lost_connection",
+    b"timeout": "timeout",
+    b"too many errors": "too_many_errors",
+    b"bare <LF> received": "bare_lf",
+}
+
+
+def _session_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    return SessionAborted(
+        envelope,
+        client(found),
+        _REASONS[found["reason"]],  # type: ignore[arg-type] # the table holds only these
+        found["stage"].decode(),
+        number(found["bytes"]),
+        _queue_id(found),
+    )
+
+
+_BACKEND = re.compile(
+    rb"Connection lost to authentication server|Can't connect to authentication server"
+    rb"|Authentication backend error|Temporary authentication failure|generic failure"
+    rb"|remote authentication server unavailable"
+)
+_PROTOCOL = re.compile(
+    rb"Invalid authentication mechanism|Invalid base64 data|bad protocol / cancel|no mechanism available"
+    rb"|encryption needed|another step|invalid parameter"
+)
+_DOVECOT = re.compile(rb"Connection lost|Can't connect|Authentication backend error|Temporary authentication")
+
+
+def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    """The cause by the reason, the first that fits; a name or none decides where no reason is given."""
+    reason, name = found["reason"] or b"", found["username"]
+    username = None if name in (None, b"", b"(unavailable)") else untrusted(name)
+    method = untrusted(found["method"])
+    if _BACKEND.match(reason):
+        return AuthBackendFailed(
+            envelope,
+            client(found),
+            "dovecot" if _DOVECOT.match(reason) else "cyrus",
+            method,
+            username,
+            untrusted(reason),
+        )
+    cause: AuthCause = "credentials"
+    if _PROTOCOL.match(reason):
+        cause = "protocol"
+    elif reason == b"(reason unavailable)":
+        reason = b""
+        if name is not None and username is None:
+            cause = "protocol"  # Dovecot never saw a name
+    return AuthFailed(envelope, client(found), method, cause, untrusted(reason), username)
+
+
+def _auth_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    return AuthFailed(
+        envelope, client(found), untrusted(found["method"]), "aborted", untrusted(b"authentication aborted"), None
+    )
+
+
+_CYRUS_BROKEN = re.compile(rb"cannot connect to saslauthd|unable to open")
+
+
+def _auth_detail(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    reason = found["reason"]
+    if _CYRUS_BROKEN.match(reason):
+        return AuthBackendFailed(envelope, None, "cyrus", None, None, untrusted(reason))
+    return AuthDetail(envelope, untrusted(reason))
+
+
+def _auth_backend(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    return AuthBackendFailed(envelope, None, "dovecot", None, None, untrusted(found["reason"]))
+
+
+def _refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    reply = read_reply(found["text"])
+    who, queue_id, stage = client(found), _queue_id(found), found["stage"].decode()
+    temporary = None if reply.code is None else reply.code < 500
+    if reply.code is not None and reply.text.endswith(b"Relay access denied"):
+        return RelayDenied(
+            envelope, who, queue_id, stage, reply.code, reply.enhanced_code, bool(temporary), reply.sender,
+            reply.recipient, reply.helo, reply.proto, reply.username,
+        )  # fmt: skip
+    return Rejected(
+        envelope, who, queue_id, stage, reply.code, reply.enhanced_code, temporary, category(reply.about),
+        untrusted(reply.text), reply.sender, reply.recipient, reply.helo, reply.proto, reply.username,
+        reply.ambiguous,
+    )  # fmt: skip
+
+
+def _etrn_refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    return Rejected(
+        envelope, client(found), None, "ETRN", None, None, None, "other", untrusted(found["text"]), None, None, None,
+        None, None, False,
+    )  # fmt: skip
+
+
+def _policy_action(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    reply = read_reply(found["text"])
+    return PolicyAction(
+        envelope, client(found), _queue_id(found), found["action"].decode(), found["stage"].decode(),
+        untrusted(reply.text), reply.sender, reply.recipient,
+    )  # fmt: skip
+
+
+def _milter_action(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    reply = read_reply(found["text"])
+    return MilterAction(
+        envelope,
+        client(found),
+        _queue_id(found),
+        found["action"].decode(),  # type: ignore[arg-type] # the pattern knows only these words
+        reply.text.startswith(b"Service unavailable - try again later"),
+        found["stage"].decode(),
+        reply.code,
+        reply.enhanced_code,
+        untrusted(reply.text),
+    )
+
+
+def _accepted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    return MessageAccepted(
+        envelope, client(found), found["queue_id"].decode(), "smtpd", untrusted_or_none(found["method"]),
+        untrusted_or_none(found["username"]), untrusted_or_none(found["sasl_sender"]), word(found["orig_queue_id"]),
+        None, None,
+    )  # fmt: skip
+
+
+_LIMITS: dict[bytes, Limit] = {
+    b"Connection concurrency": "connection_count",
+    b"Connection rate": "connection_rate",
+    b"Message delivery request rate": "message_rate",
+    b"Recipient address rate": "recipient_rate",
+    b"New TLS session rate": "tls_rate",
+    b"AUTH command rate": "auth_rate",
+}
+
+
+def _rate_limited(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    return RateLimited(
+        envelope, client(found), _LIMITS[found["limit"]], int(found["value"]), found["service_name"].decode()
+    )
+
+
+def _tls_refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    return RateLimited(envelope, client(found), "tls_rate", None, found["service_name"].decode())
+
+
+_HEAD = "Nov 22 09:53:31 mx1 postfix/smtpd[229]: "
+_WHATSUP = "smtpd/smtpd_check.c: log_whatsup"
+
+RULES = (
+    Rule(
+        name="smtpd-connect",
+        since="2.10",
+        example=f"{_HEAD}connect from unknown[192.0.2.9]",
+        pattern=rf"connect from {CLIENT}",
+        words=("connect",),
+        build=_connected,
+        tally=(),
+        notes="connect",
+        source="smtpd/smtpd.c: smtpd_service",
+    ),
+    Rule(
+        name="smtpd-disconnect",
+        since="2.10",
+        example=f"{_HEAD}disconnect from unknown[192.0.2.9] ehlo=1 auth=0/3 quit=1 commands=2/5",
+        pattern=rf"disconnect from {CLIENT}(?P<commands>(?: [a-z]++=[0-9]++(?:/[0-9]++)?+)*+)"
+        r"(?: notes=(?P<notes>.*))?+",
+        words=("disconnect",),
+        build=_disconnected,
+        tally=(),
+        event_if=b" auth=",
+        notes="disconnect",
+        source="smtpd/smtpd.c: smtpd_service",
+    ),
+    Rule(
+        name="smtpd-client",
+        since="2.10",
+        example=f"{_HEAD}20C0C58: client=mail.example.net[198.51.100.5], sasl_method=PLAIN, "
+        "sasl_username=alice@example.org",
+        pattern=rf"{QUEUE_ID}: client={CLIENT}(?:, sasl_method=(?P<method>.*?))??"
+        r"(?:, sasl_username=(?P<username>.*?))??"
+        r"(?:, sasl_sender=(?P<sasl_sender>.*?))??(?:, orig_queue_id=(?P<orig_queue_id>[0-9A-Za-z]++))?"
+        r"(?:, orig_client=.*)?",
+        words=("client",),
+        build=_accepted,
+        tally=(),
+        event_if=b", sasl_",
+        notes="client",
+        source="smtpd/smtpd.c: mail_open_stream",
+    ),
+    *INBOUND,
+    Rule(
+        name="smtpd-sasl-failed",
+        since="2.3",
+        example=f"{_HEAD}warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: UGFzc3dvcmQ6, "
+        "sasl_username=alice@example.org",
+        pattern=rf"warning: {CLIENT}: SASL (?P<method>.{{0,100}}?) authentication failed"
+        r"(?:: ?(?P<reason>.*?))??(?:, sasl_username=(?P<username>.*))?",
+        words=("warning",),
+        build=_auth_failed,
+        source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_authenticate",
+    ),
+    LIBRARY,
+    Rule(
+        name="smtpd-reject",
+        since="2.10",
+        example=f"{_HEAD}NOQUEUE: reject: RCPT from unknown[192.0.2.9]: 554 5.7.1 <x@example.net>: Relay access "
+        "denied; from=<spam@example.com> to=<x@example.net> proto=ESMTP helo=<client.example.com>",
+        pattern=rf"{QUEUE_ID}: reject: {STAGE} from {CLIENT}: (?P<text>.*)",
+        words=("reject",),
+        build=_refused,
+        source=_WHATSUP,
+    ),
+    Rule(
+        name="smtpd-session-aborted",
+        since="2.10",
+        example=f"{_HEAD}lost connection after AUTH from unknown[192.0.2.9]",
+        pattern=rf"(?:{QUEUE_ID}: )?(?P<reason>lost connection|timeout|too many errors|bare <LF> received) after "
+        rf"{STAGE}(?: \((?P<bytes>[0-9]++) bytes\))?+ from {CLIENT}",
+        words=("lost", "timeout", "too", "bare"),
+        build=_session_aborted,
+        tally=("reason", "stage"),
+        source="smtpd/smtpd.c: smtpd_proto",
+    ),
+    Rule(
+        name="smtpd-sasl-aborted",
+        since="2.10",
+        example=f"{_HEAD}warning: unknown[192.0.2.7]: SASL LOGIN authentication aborted",
+        pattern=rf"warning: {CLIENT}: SASL (?P<method>.{{0,100}}?) authentication aborted",
+        words=("warning",),
+        build=_auth_aborted,
+        source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_authenticate",
+    ),
+    Rule(
+        name="smtpd-rate-limited",
+        since="2.10",
+        example=f"{_HEAD}warning: Connection rate limit exceeded: 31 from unknown[192.0.2.9] for service smtp",
+        pattern=rf"warning: (?P<limit>{'|'.join(text.decode() for text in _LIMITS)}) limit exceeded: "
+        rf"(?P<value>[0-9]++) from {CLIENT} for service (?P<service_name>[^ ]++)",
+        words=("warning",),
+        build=_rate_limited,
+        source="smtpd/smtpd.c",
+    ),
+    Rule(
+        name="smtpd-tls-refused",
+        since="2.10",
+        example=f"{_HEAD}warning: Refusing STARTTLS request from unknown[192.0.2.9] for service smtp",
+        pattern=rf"warning: Refusing (?:STARTTLS request|TLS service request) from {CLIENT} for service "
+        r"(?P<service_name>[^ ]++)",
+        words=("warning",),
+        build=_tls_refused,
+        source="smtpd/smtpd.c: smtpd_start_tls",
+    ),
+    Rule(
+        name="smtpd-policy-action",
+        since="2.10",
+        example=f"{_HEAD}NOQUEUE: reject_warning: RCPT from unknown[192.0.2.7]: 450 4.7.25 Client host rejected: "
+        "cannot find your hostname, [192.0.2.7]; from=<a@example.com> to=<b@example.org> proto=ESMTP helo=<w>",
+        pattern=rf"{QUEUE_ID}: (?P<action>reject_warning|warn|hold|discard|redirect|filter|bcc|info|permit|hangup): "
+        rf"{STAGE} from {CLIENT}:(?: (?P<text>.*))?+",
+        words=("reject_warning", "warn", "hold", "discard", "redirect", "filter", "bcc", "info", "permit", "hangup"),
+        build=_policy_action,
+        source=_WHATSUP,
+    ),
+    Rule(
+        name="smtpd-milter-action",
+        since="2.10",
+        example=f"{_HEAD}NOQUEUE: milter-reject: MAIL from unknown[192.0.2.9]: 451 4.7.1 Service unavailable - try "
+        "again later; from=<s@example.com> proto=ESMTP helo=<client.example.com>",
+        pattern=rf"{QUEUE_ID}: milter-(?P<action>reject|hold|discard): {STAGE} from {CLIENT}: (?P<text>.*)",
+        words=("milter-reject", "milter-hold", "milter-discard"),
+        build=_milter_action,
+        source="smtpd/smtpd.c: check_milter_reply",
+    ),
+    Rule(
+        name="smtpd-etrn-reject",
+        since="2.10",
+        example=f"{_HEAD}warning: reject: ETRN example.com... from unknown[192.0.2.9]",
+        pattern=rf"warning: reject: ETRN (?P<text>[^ ]*+) from {CLIENT}",
+        words=("warning",),
+        build=_etrn_refused,
+        source="smtpd/smtpd.c: etrn_cmd",
+    ),
+    Rule(
+        name="smtpd-cyrus-detail",
+        since="2.10",
+        example=f"{_HEAD}warning: SASL authentication failure: Password verification failed",
+        pattern=r"warning: SASL authentication (?:failure|problem): (?P<reason>.*)",
+        words=("warning",),
+        build=_auth_detail,
+        source="xsasl/xsasl_cyrus_log.c: xsasl_cyrus_log",
+    ),
+    Rule(
+        name="smtpd-dovecot-backend",
+        since="2.10",
+        example=f"{_HEAD}warning: SASL: Connect to Dovecot auth socket 'private/auth' failed: Connection refused",
+        pattern=r"warning: SASL: (?P<reason>.*)",
+        words=("warning",),
+        build=_auth_backend,
+        source="xsasl/xsasl_dovecot_server.c",
+    ),
+    Rule(
+        name="smtpd-no-mechanisms",
+        since="2.10",
+        example=f"{_HEAD}fatal: no SASL authentication mechanisms",
+        pattern=r"fatal: (?P<reason>no SASL authentication mechanisms)",
+        words=("fatal",),
+        build=_auth_backend,
+        source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_activate",
+    ),
+)

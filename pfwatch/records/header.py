@@ -1,0 +1,106 @@
+"""The forms of a record's header, and the pattern that cuts a block of lines into records.
+
+Enters: nothing. Leaves: compiled patterns and the tag of a record, resolved. This file must never know what a body
+means.
+
+A pattern starts with the literal line feed, because `re` looks for a literal first byte at memory speed; a block has
+one put before it. Every alternative is anchored on the header, so text that somebody typed can never look like the
+beginning of a record. Every line of a block is matched: by its header, or whole as `other`.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+QUEUE_ID: Final = r"(?:NOQUEUE|[0-9A-F]{5,20}+|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,30}+)"
+"""A short id (hexadecimal), a long one (`enable_long_queue_ids`, base 52 without vowels), or none yet."""
+
+_CLOCK = r"[0-2][0-9]:[0-5][0-9]:[0-6][0-9]"
+_BSD_TIME = rf"[A-Z][a-z][a-z] [ 0-3][0-9] {_CLOCK}(?:\.[0-9]{{1,9}})?+"
+_ISO_TIME = rf"[0-9]{{4}}-[01][0-9]-[0-3][0-9]T{_CLOCK}(?:[.,][0-9]{{1,9}})?+(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?+"
+_UNIX_TIME = r"[0-9]{9,11}\.[0-9]{1,9}"
+
+_TAG = r"([^ \n\[:]++)"
+_BODY = rf"((?:({QUEUE_ID}): )?+([^ :=\n]*+)[^\n]*+)"
+_SYSLOG = rf"([^ \n]++) {_TAG}(?:\[([0-9]++)\])?+: ?+{_BODY}"
+
+FORMS: Final[dict[str, str]] = {
+    # RFC 3164 as written by rsyslog, syslogd, postlogd (zero-padded day) and `journalctl -o short[-precise]`
+    "bsd": rf"({_BSD_TIME}) {_SYSLOG}",
+    # RFC 3339: rsyslog's RSYSLOG_FileFormat, `journalctl -o short-iso[-precise]`
+    "rfc3339": rf"({_ISO_TIME}) {_SYSLOG}",
+    # `journalctl -o short-unix`
+    "unix": rf"({_UNIX_TIME}) {_SYSLOG}",
+    # RFC 5424: <PRI>1 TIME HOST APP-NAME PROCID MSGID STRUCTURED-DATA MSG
+    "rfc5424": rf"<[0-9]{{1,3}}>1 ({_ISO_TIME}) ([^ \n]++) ([^ \n]++) (?:-|([0-9]++)|[^ \n]++) [^ \n]++ "
+    rf'(?:-|(?:\[(?:[^\]"\n]++|"(?:[^"\\\n]++|\\.)*+")*+\])++)(?: (?:\xef\xbb\xbf)? ?+|(?=\n|\Z)){_BODY}',
+    # as BSD, with the priority that stands on the wire
+    "wire": rf"<[0-9]{{1,3}}>({_BSD_TIME}|{_ISO_TIME}) {_SYSLOG}",
+}
+"""Groups of each: time, host, tag, pid, body, queue id, word (the body's first word behind a queue id)."""
+
+
+class Row(NamedTuple):
+    """One line of a block. Either `other` is the whole line and the rest is empty, or `other` is empty."""
+
+    time: bytes
+    host: bytes
+    tag: bytes
+    pid: bytes
+    body: bytes
+    queue_id: bytes
+    word: bytes
+    other: bytes
+
+
+def compile_form(form: str) -> re.Pattern[bytes]:
+    """The pattern of a form for whole blocks; its eight groups are the fields of a `Row`."""
+    return re.compile(rf"\n(?:{FORMS[form]}|([^\n]*+))".encode("latin-1"))
+
+
+BODY: Final = re.compile(_BODY.encode())
+"""Body, queue id and word of a body alone."""
+
+REPEATED: Final = re.compile(rb"message repeated ([0-9]{1,6}) times?: \[ ?(.*)\]", re.DOTALL)
+"""rsyslog's `$RepeatedMsgReduction`: the line stood once before and came N times more."""
+
+LAST_REPEATED: Final = re.compile(
+    rf"(?:<[0-9]{{1,3}}>)?+({_BSD_TIME}|{_ISO_TIME}) (?:(?!last |--- )([^ \n]++) )?+"
+    rf"(?:--- )?last message repeated ([0-9]{{1,6}}) times?(?: ---)?".encode()
+)
+"""The BSD syslogd's form: no tag; the line before it in the file, N times more."""
+
+MOST_REPEATS: Final = 100_000
+"""More than this is not believed: a body can be typed by a client."""
+
+PROGRAMS: Final = frozenset(
+    (
+        "anvil", "bounce", "cleanup", "discard", "dnsblog", "error", "flush", "lmtp", "local", "master",
+        "nbdb_reindexd", "nqmgr", "oqmgr", "pickup", "pipe", "post-install", "postalias", "postcat",
+        "postconf", "postdrop", "postfix", "postfix-script", "postfix-tls-script", "postfix-wrapper",
+        "postkick", "postlock", "postlog", "postlogd", "postmap", "postmulti", "postmulti-script",
+        "postqueue", "postscreen", "postsuper", "posttls-finger", "proxymap", "qmgr", "qmqpd", "scache",
+        "sendmail", "showq", "smtp", "smtpd", "spawn", "tlsmgr", "tlsproxy", "trivial-rewrite", "verify",
+        "virtual",
+    )
+)  # fmt: skip
+"""Postfix's daemons and commands, the part of its tag behind the last slash."""
+
+
+class Tag(NamedTuple):
+    """The tag of a record of Postfix: `postfix/submission/smtpd` is service `postfix/submission`, daemon `smtpd`."""
+
+    service: str
+    daemon: str
+
+
+def postfix_tag(tag: bytes) -> Tag | None:
+    """The tag when it is Postfix's, else None.
+
+    The bare tag `postfix` is the postfix(1) command, or what a syslog template left that cuts the program name at the
+    slash; the body tells which.
+    """
+    text = tag.decode("utf-8", "backslashreplace")
+    service, slash, daemon = text.rpartition("/")
+    if slash:
+        return Tag(service, daemon) if daemon in PROGRAMS else None
+    return Tag("postfix", "postfix") if text == "postfix" else None

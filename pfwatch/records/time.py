@@ -1,0 +1,87 @@
+"""The time of a record.
+
+Enters: the header's time text and the newest moment that a record can have. Leaves: seconds since the epoch and the
+same moment as RFC 3339 text. This file must never read a clock.
+
+A BSD time stamp has neither year nor zone: the year is the newest in which the record is not later than the reference
+plus a day (the clocks of two hosts differ, a file's modification time may be an hour old), the zone is the machine's
+unless it is set.
+"""
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import NamedTuple
+
+_MONTHS = {name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_CACHED = 4096
+
+
+class Moment(NamedTuple):
+    """A point in time, twice."""
+
+    at: float
+    stamp: str
+
+
+class TimeReader:
+    """Reads time texts; remembers those of the last few thousand seconds."""
+
+    def __init__(self, zone: tzinfo | None = None, year: int | None = None) -> None:
+        """Take `zone` for texts without one (None: the machine's) and `year` for texts without a year."""
+        self._zone = zone
+        self._year = year
+        self._newest = 0.0
+        self._known: dict[bytes, Moment | None] = {}
+
+    def expect(self, reference: float) -> None:
+        """Say the newest moment that the following records can have, in seconds since the epoch."""
+        if reference + 86_400 != self._newest:
+            self._newest = reference + 86_400
+            self._known.clear()
+
+    def read(self, text: bytes) -> Moment | None:
+        """The moment of a time text of any form, or None where the calendar has no such day."""
+        try:
+            return self._known[text]
+        except KeyError:
+            if len(self._known) >= _CACHED:
+                self._known.clear()
+            moment = self._known[text] = self._parse(text)
+            return moment
+
+    def _parse(self, text: bytes) -> Moment | None:
+        try:
+            if text[:1].isalpha():
+                return self._bsd(text)
+            if text[4:5] == b"-":
+                return self._moment(datetime.fromisoformat(text.decode().replace(",", ".")))
+            return self._moment(datetime.fromtimestamp(float(text), UTC))
+        except (ValueError, OverflowError, KeyError):
+            return None
+
+    def _bsd(self, text: bytes) -> Moment:
+        month, day = _MONTHS[text[:3]], int(text[4:6])
+        hour, minute, second = int(text[7:9]), int(text[10:12]), int(text[13:15])
+        microsecond = int(text[16:22].ljust(6, b"0")) if len(text) > 16 else 0
+        leap = second == 60  # a leap second has no number of its own in POSIX time
+        clock = (hour, minute, 59 if leap else second, microsecond)
+        if self._year is not None:
+            return self._moment(datetime(self._year, month, day, *clock))  # noqa: DTZ001 - the zone is set below
+        newest = datetime.fromtimestamp(self._newest, self._zone or UTC).year + 1
+        for year in range(newest, newest - 10, -1):  # nine years back at most: the 29th of February over 1900 or 2100
+            try:
+                moment = self._moment(datetime(year, month, day, *clock))  # noqa: DTZ001
+            except ValueError:
+                continue
+            if moment.at <= self._newest:
+                return moment
+        raise ValueError(text)
+
+    def _moment(self, when: datetime) -> Moment:
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=self._zone) if self._zone else when.astimezone()
+        return Moment(when.timestamp(), when.isoformat())
+
+
+def stamp(at: float, zone: tzinfo | None = UTC) -> str:
+    """A moment in RFC 3339, to the second."""
+    return (datetime.fromtimestamp(0, UTC) + timedelta(seconds=int(at))).astimezone(zone).isoformat()

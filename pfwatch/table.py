@@ -1,0 +1,67 @@
+"""A bounded dictionary that knows what changed: the ground that sessions, windows and incidents stand on.
+
+Enters: keys and values that msgspec can encode. Leaves: the same, and what changed since it was last asked, encoded,
+so that the store can keep it. Every core part that remembers something may import this; it must never know what.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+import msgspec
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Table(Generic[K, V]):
+    """At most `limit` rows; the one that was put in longest ago makes room, and is counted."""
+
+    def __init__(self, key: object, value: object, limit: int, *, keep: bool) -> None:
+        """Take the types of key and value (for decoding); with `keep`, changes are collected for `drain`."""
+        self.rows: dict[K, V] = {}
+        self.evicted = 0
+        self._limit = limit
+        self._keep = keep
+        self._changed: set[K] = set()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode_key = msgspec.msgpack.Decoder(key).decode
+        self._decode_value = msgspec.msgpack.Decoder(value).decode
+
+    def get(self, key: K) -> V | None:
+        """The row of a key."""
+        return self.rows.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        """Set a row and make it the youngest; also to say that a value was changed in place."""
+        rows = self.rows
+        if key in rows:
+            del rows[key]
+        elif len(rows) >= self._limit:
+            self.drop(next(iter(rows)))
+            self.evicted += 1
+        rows[key] = value
+        if self._keep:
+            self._changed.add(key)
+
+    def drop(self, key: K) -> V | None:
+        """Remove a row."""
+        value = self.rows.pop(key, None)
+        if value is not None and self._keep:
+            self._changed.add(key)
+        return value
+
+    def oldest(self) -> Iterator[tuple[K, V]]:
+        """The rows from the oldest to the youngest; rows may be dropped meanwhile."""
+        return iter(list(self.rows.items()))
+
+    def drain(self) -> dict[bytes, bytes | None]:
+        """What changed since the last call, encoded; None for a row that is gone."""
+        rows, encode = self.rows, self._encode
+        changed = {encode(key): encode(rows[key]) if key in rows else None for key in self._changed}
+        self._changed.clear()
+        return changed
+
+    def restore(self, saved: Mapping[bytes, bytes]) -> None:
+        """Take rows that `drain` gave."""
+        for key, value in saved.items():
+            self.rows[self._decode_key(key)] = self._decode_value(value)
