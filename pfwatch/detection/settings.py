@@ -24,15 +24,18 @@ class RuleSettings(msgspec.Struct, frozen=True):
     """Addresses and networks (`192.0.2.7`, `198.51.100.0/24`, `2001:db8::/32`) that this rule leaves alone."""
 
 
+SHIPPED = {
+    "auth-bruteforce": RuleSettings(threshold=10, window=600, severity="warning"),
+    "relay-probe": RuleSettings(threshold=3, window=600, severity="warning"),
+    "tls-client-failures": RuleSettings(threshold=5, window=3600, severity="info"),
+}
+
+
 class DetectionSettings(msgspec.Struct, frozen=True):
     """Every shipped rule by name, and what all of them share."""
 
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Addresses and networks that no rule counts."""
-    max_subjects: int = 50_000
+    max_subjects: int = 20_000
     """Subjects each rule watches at once; beyond it the one longest quiet is given up, and counted."""
-    rules: dict[str, RuleSettings] = {
-        "auth-bruteforce": RuleSettings(threshold=10, window=600, severity="warning"),
-        "relay-probe": RuleSettings(threshold=3, window=600, severity="warning"),
-        "tls-client-failures": RuleSettings(threshold=5, window=3600, severity="info"),
-    }
+    rules: dict[str, RuleSettings] = msgspec.field(default_factory=lambda: dict(SHIPPED))

@@ -1,0 +1,214 @@
+"""The planner: from what happens to incidents to the notifications that are sent, grouped and within a budget.
+
+Enters: changes of incidents, and the passing of time. Leaves: `Notification`s in the order of their deadlines, and why
+others were not made. This file must never know mail; whether something is told is decided in `decide`.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from pfwatch.alerting.decide import TELL, Told, decide
+from pfwatch.alerting.notification import Notification, Reason
+from pfwatch.alerting.settings import AlertSettings
+from pfwatch.detection.detector import Change, Detector, Key
+from pfwatch.detection.incident import SEVERITIES, Incident
+
+_DAY = 86_400
+_MOST_COOLING = 10_000
+_NEVER = float("inf")
+
+PHRASES: Mapping[str, str] = {
+    "auth-bruteforce": "{count} failed logins from {subject}",
+    "relay-probe": "{count} relay attempts refused from {subject}",
+    "tls-client-failures": "{count} failed TLS handshakes of {subject}",
+}
+"""Rule -> the incident in a few words, for subject lines."""
+
+
+class Plan(msgspec.Struct):
+    """What the planner remembers; all of it survives a restart."""
+
+    group: dict[str, Key] = {}
+    """Incidents that opened and wait for others, by id."""
+    group_at: float = _NEVER
+    digest: dict[str, Key] = {}
+    digest_at: float = _NEVER
+    ended: dict[str, Incident] = {}
+    """Incidents of the group or the digest that ended while they waited."""
+    told: dict[str, tuple[Key, Told]] = {}
+    """Open incidents that were told, by id."""
+    cooling: dict[str, float] = {}
+    """`rule subject` -> when its cooldown is over."""
+    day: int = 0
+    spent: int = 0
+    """Notifications of this day (UTC)."""
+    held_back: int = 0
+    number: int = 0
+    """Of the latest digest or overflow notification."""
+
+
+class Planner:
+    """Turns changes into notifications. `suppressed` counts by reason what was not told since it was last taken."""
+
+    def __init__(self, settings: AlertSettings, detector: Detector) -> None:
+        """Take the detector for the state of incidents at the moment somebody is told."""
+        self._settings = settings
+        self._detector = detector
+        self._plan = Plan()
+        self._changed = False
+        self.suppressed: dict[str, int] = {}
+
+    def next_deadline(self) -> float:
+        """When something is due by waiting, seconds since the epoch; infinity for never."""
+        repeat = min((told.at for _, told in self._plan.told.values()), default=_NEVER) + self._settings.repeat_interval
+        return min(self._plan.group_at, self._plan.digest_at, repeat)
+
+    def feed(self, changes: list[Change], clock: float | None) -> list[Notification]:
+        """Take what happened to incidents."""
+        made: list[Notification] = []
+        for change in changes:
+            self._changed = True
+            if change.what == "opened":
+                self._opened(change)
+            elif change.what == "grew":
+                made += self._tell({change.incident.id: change.key}, change.at, clock)
+            else:
+                made += self._ended(change, clock)
+        return made
+
+    def tick(self, now: float, clock: float | None) -> list[Notification]:
+        """Tell what is due by `now`."""
+        plan, made = self._plan, []
+        if plan.group_at <= now:
+            due, plan.group, at, plan.group_at = plan.group, {}, plan.group_at, _NEVER
+            made += self._tell(due, at, clock)
+        if plan.digest_at <= now:
+            due, plan.digest, at, plan.digest_at = plan.digest, {}, plan.digest_at, _NEVER
+            made += self._tell(due, at, clock, digest=True)
+        interval = self._settings.repeat_interval
+        late = {id_: key for id_, (key, told) in plan.told.items() if told.at + interval <= now}
+        for id_, key in late.items():
+            at = plan.told[id_][1].at + interval
+            made += self._tell({id_: key}, at, clock)
+            if id_ in plan.told and plan.told[id_][1].at + interval <= now:  # not told: ask again in an interval
+                plan.told[id_] = (key, msgspec.structs.replace(plan.told[id_][1], at=at))
+        self._changed = self._changed or bool(made or late)
+        return made
+
+    def drain(self) -> dict[bytes, bytes | None]:
+        """What changed since the last call."""
+        if not self._changed:
+            return {}
+        self._changed = False
+        return {b"plan": msgspec.msgpack.encode(self._plan)}
+
+    def restore(self, saved: Mapping[bytes, bytes]) -> None:
+        """Go on with what `drain` gave."""
+        if b"plan" in saved:
+            self._plan = msgspec.msgpack.decode(saved[b"plan"], type=Plan)
+            for key, told in self._plan.told.values():
+                self._detector.mark(key, told.count * self._settings.grew_factor)
+
+    def _opened(self, change: Change) -> None:
+        plan = self._plan
+        if change.incident.severity == "info":
+            plan.digest[change.incident.id] = change.key
+            plan.digest_at = min(plan.digest_at, change.at + self._settings.digest_interval)
+        else:
+            plan.group[change.incident.id] = change.key
+            plan.group_at = min(plan.group_at, change.at + self._settings.group_wait)
+
+    def _ended(self, change: Change, clock: float | None) -> list[Notification]:
+        plan, incident = self._plan, change.incident
+        if incident.id in plan.group or incident.id in plan.digest:
+            plan.ended[incident.id] = incident
+            return []
+        made: list[Notification] = []
+        if incident.id in plan.told:
+            plan.ended[incident.id] = incident
+            made = self._tell({incident.id: change.key}, change.at, clock)
+            plan.told.pop(incident.id, None)
+        plan.ended.pop(incident.id, None)
+        self._cool(change.key, change.at)
+        return made
+
+    def _cool(self, key: Key, at: float) -> None:
+        cooling = self._plan.cooling
+        if len(cooling) >= _MOST_COOLING:
+            self._plan.cooling = cooling = {name: until for name, until in cooling.items() if until > at}
+            while len(cooling) >= _MOST_COOLING:
+                del cooling[next(iter(cooling))]
+        cooling[" ".join(key)] = at + self._detector.rule(key[0]).cooldown
+
+    def _tell(
+        self, due: dict[str, Key], at: float, clock: float | None, *, digest: bool = False
+    ) -> list[Notification]:
+        """Decide each and put those that are to be told into one notification."""
+        plan = self._plan
+        chosen: list[tuple[Incident, Key, str]] = []
+        for id_, key in due.items():
+            incident = plan.ended.get(id_) or self._detector.incident(key)
+            if incident is None or incident.id != id_:
+                continue
+            told = plan.told[id_][1] if id_ in plan.told else None
+            # What waits for a digest is old by design; it was fresh when it opened.
+            moment = incident.last if digest else at
+            verdict = decide(
+                incident,
+                told,
+                self._settings,
+                self._detector.rule(key[0]),
+                moment,
+                clock=None if digest else clock,
+                quiet_until=plan.cooling.get(" ".join(key), 0.0),
+            )
+            if verdict in TELL:
+                chosen.append((incident, key, verdict))
+            elif verdict != "unwanted":
+                self.suppressed[verdict] = self.suppressed.get(verdict, 0) + 1
+            if incident.ended is not None and id_ in plan.ended and (told is None):
+                del plan.ended[id_]
+                self._cool(key, incident.ended)
+        if not chosen:
+            return []
+        chosen.sort(key=lambda one: (-SEVERITIES.index(one[0].severity), -one[0].count, one[0].id))
+        return self._notify(chosen, at, digest=digest)
+
+    def _notify(self, chosen: list[tuple[Incident, Key, str]], at: float, *, digest: bool) -> list[Notification]:
+        plan = self._plan
+        if plan.day != int(at // _DAY):
+            plan.day, plan.spent, plan.held_back = int(at // _DAY), 0, 0
+        lead, lead_key, reason = chosen[0]
+        before = plan.told.get(lead.id)
+        number = before[1].number + 1 if before else 1
+        id_ = f"{lead.id}-{'digest' if digest else reason}-{number}"
+        thread = before[1].thread if before else id_
+        for incident, key, _ in chosen:
+            if incident.ended is None and not digest:
+                known = plan.told.get(incident.id)
+                told = Told(known[1].thread if known else thread, at, incident.count, (known[1].number if known else 0) + 1)
+                plan.told[incident.id] = (key, told)
+                self._detector.mark(key, incident.count * self._settings.grew_factor)
+        plan.spent += 1
+        incidents = [incident for incident, _, _ in chosen]
+        if plan.spent > self._settings.daily_budget:
+            plan.held_back += 1
+            self.suppressed["budget"] = self.suppressed.get("budget", 0) + 1
+            if plan.held_back > 1:
+                return []
+            text = f"[pfwatch {lead.host}] No more alert mails today: the budget of {self._settings.daily_budget} is spent"
+            over = f"overflow-{plan.day}"
+            return [Notification(over, "overflow", at, lead.host, text, [], over, plan.held_back)]
+        why: Reason = "digest" if digest else reason  # type: ignore[assignment] # only verdicts in TELL come here
+        return [Notification(id_, why, at, lead.host, subject_line(incidents, why), incidents, thread)]
+
+
+def subject_line(incidents: list[Incident], reason: Reason) -> str:
+    """Host, what, how many, who; one line of printable text."""
+    lead = incidents[0]
+    what = PHRASES.get(lead.rule, "{count} events of {subject}").format(count=lead.count, subject=lead.subject)
+    prefix = {"grew": "Still growing: ", "repeat": "Still going on: ", "resolved": "Ended: ", "digest": "Digest: "}
+    more = f", and {len(incidents) - 1} more" if len(incidents) > 1 else ""
+    text = f"[pfwatch {lead.host}] {prefix.get(reason, '')}{what}{more}"
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]

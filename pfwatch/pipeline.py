@@ -1,0 +1,206 @@
+"""The core as one object, and the page to read first.
+
+    block of lines -> Scanner -> events -> Sessions -> finished events -> Counters
+         (parsing)    tallies ------------------------------------------> Counters
+                                                   finished events -> Detector -> changes of incidents
+                                                                      Planner  -> notifications
+
+Enters: blocks of whole log lines through `feed`, the passing of time through `tick`. Leaves: the `Outcome` of each
+call, the counters, and through `drain` everything that a restart must not lose.
+This file must never know a clock, a file or a socket: the shell (`daemon`, `replay`) brings bytes and time, keeps what
+is drained and sends what is to be sent.
+
+Time here is the records' time. Whatever happens by waiting (an incident ends, a group of incidents is told) has a
+deadline, and deadlines that lie before an event happen before it; so the story is the same however the log is cut and
+however fast it is read.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+
+import msgspec
+
+from pfwatch.alerting.notification import Notification
+from pfwatch.alerting.planner import Planner
+from pfwatch.alerting.settings import AlertSettings
+from pfwatch.detection.detector import Change, Detector
+from pfwatch.detection.settings import DetectionSettings
+from pfwatch.events import Event
+from pfwatch.metrics.counters import Counters
+from pfwatch.metrics.facts import TALLIES, UNREAD_LINES, record
+from pfwatch.parsing.scanner import Scanner, Tally
+from pfwatch.records.header import postfix_tag
+from pfwatch.records.time import TimeReader
+from pfwatch.sessions import Sessions
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the core can be told."""
+
+    detection: DetectionSettings = msgspec.field(default_factory=DetectionSettings)
+    alerts: AlertSettings = msgspec.field(default_factory=AlertSettings)
+    zone: tzinfo | None = None
+    """Of time stamps without one; None: the machine's."""
+    year: int | None = None
+    """Of time stamps without one; None: inferred."""
+
+
+class Outcome(msgspec.Struct):
+    """What one call brought about."""
+
+    events: list[Event] = []
+    changes: list[Change] = []
+    notifications: list[Notification] = []
+    tally: Tally | None = None
+
+
+class Pipeline:
+    """Every source of one pfwatch, read into one story."""
+
+    def __init__(self, settings: Settings, *, keep: bool = False, every_event: bool = False) -> None:
+        """With `keep`, changes are collected for `drain`; with `every_event`, lines that only count are events, too."""
+        self.counters = Counters()
+        self._settings = settings
+        self._keep = keep
+        self._every_event = every_event
+        self._sessions = Sessions(keep=keep)
+        self._scanners: dict[str, Scanner] = {}
+        self._detector = Detector(settings.detection, keep=keep)
+        self._planner = Planner(settings.alerts, self._detector)
+        self._evicted: dict[str, int] = {}
+        self._saved_scanners: Mapping[bytes, bytes] = {}
+        self._wake_at = float("inf")
+
+    def feed(self, block: bytes, source: str, reference: float, clock: float | None = None) -> Outcome:
+        """Read whole lines of a source.
+
+        `reference` is the newest moment that a record in them can have, `clock` the wall's time where the log is read
+        live (None: the log's own time is all there is); seconds since the epoch.
+        """
+        scanner = self._scanner(source)
+        scanner.scan(block, reference)
+        outcome = Outcome(events=self._sessions.take(), tally=scanner.take())
+        for event in outcome.events:
+            self._follow(event, outcome, clock)
+        self._count(source, scanner, outcome)
+        newest = scanner.newest()
+        if newest is not None:
+            self._pass_time(newest, outcome, clock)
+        return outcome
+
+    def tick(self, now: float, clock: float | None = None) -> Outcome:
+        """Let time pass until `now` where no lines say so: every source is read to its end."""
+        self._sessions.tick(now)
+        outcome = Outcome(events=self._sessions.take())
+        for event in outcome.events:
+            self._follow(event, outcome, clock)
+        self._pass_time(now, outcome, clock)
+        self._note(outcome)
+        return outcome
+
+    def finish(self) -> Outcome:
+        """Let everything that waits happen: the log is at its end and nothing follows."""
+        self._sessions.finish()
+        outcome = Outcome(events=self._sessions.take())
+        for event in outcome.events:
+            self._follow(event, outcome, None)
+        self._pass_time(float("inf"), outcome, None)
+        self._note(outcome)
+        return outcome
+
+    def incidents(self) -> list[Change]:
+        """The incidents that are open, as changes that have not happened."""
+        return [
+            Change("opened", (incident.rule, incident.subject), incident.opened, incident)
+            for incident in self._detector.open_incidents()
+        ]
+
+    def drain(self) -> dict[str, dict[bytes, bytes | None]]:
+        """What changed since the last call and must outlive the process, by part."""
+        kept = self._sessions.drain() | self._detector.drain() | {"planner": self._planner.drain()}
+        kept["scanner"] = {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
+        return {part: rows for part, rows in kept.items() if rows}
+
+    def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
+        """Go on with what `drain` gave."""
+        self._sessions.restore(saved)
+        self._detector.restore(saved)
+        self._planner.restore(saved.get("planner", {}))
+        self._saved_scanners = saved.get("scanner", {})
+        self._wake_at = 0.0
+
+    def _scanner(self, source: str) -> Scanner:
+        scanner = self._scanners.get(source)
+        if scanner is None:
+            times = TimeReader(self._settings.zone, self._settings.year)
+            scanner = self._scanners[source] = Scanner(self._sessions, times, every_event=self._every_event)
+            if source.encode() in self._saved_scanners:
+                scanner.restore(self._saved_scanners[source.encode()])
+        return scanner
+
+    def _follow(self, event: Event, outcome: Outcome, clock: float | None) -> None:
+        """Count an event and let it change incidents, after what was due before it."""
+        at = event.envelope.at
+        if at >= self._wake_at:
+            self._pass_time(at, outcome, clock)
+        record(self.counters, event)
+        changes = self._detector.feed(event)
+        if changes:
+            outcome.changes += changes
+            outcome.notifications += self._planner.feed(changes, clock)
+            self._wake_at = min(self._detector.next_deadline(), self._planner.next_deadline())
+
+    def _pass_time(self, now: float, outcome: Outcome, clock: float | None) -> None:
+        """Let the deadlines up to `now` happen, each in its turn."""
+        while self._wake_at <= now:
+            due = min(self._detector.next_deadline(), self._planner.next_deadline())
+            if due <= now and due != float("inf"):
+                changes = self._detector.tick(due)
+                outcome.changes += changes
+                outcome.notifications += self._planner.feed(changes, clock)
+                outcome.notifications += self._planner.tick(due, clock)
+            self._wake_at = min(self._detector.next_deadline(), self._planner.next_deadline())
+            if self._wake_at == float("inf"):
+                return
+
+    def _count(self, source: str, scanner: Scanner, outcome: Outcome) -> None:
+        """Add a block's tallies to the counters."""
+        tally, counters = outcome.tally, self.counters
+        if tally is None:
+            return
+        for (rule, tag, fields), weight in tally.counts.items():
+            known = postfix_tag(tag)
+            if known:
+                TALLIES[rule.name](counters, known.service, known.daemon, fields, weight)
+        for (tag, severity), weight in tally.unread.items():
+            known = postfix_tag(tag)
+            if known:
+                counters.add(UNREAD_LINES, (known.daemon, severity), weight)
+        for fate, lines in tally.fates().items():
+            if lines:
+                counters.add("pfwatch_lines_total", (source, fate), lines)
+        newest = scanner.newest()
+        if newest is not None:
+            counters.set("pfwatch_source_last_record_timestamp_seconds", (source,), newest)
+        self._note(outcome)
+
+    def _note(self, outcome: Outcome) -> None:
+        """Count incidents and what was not told."""
+        counters = self.counters
+        for change in outcome.changes:
+            if change.what == "opened":
+                counters.add("pfwatch_incidents_total", (change.incident.rule, change.incident.severity))
+        if outcome.changes:
+            for rule in self._settings.detection.rules:
+                counters.set("pfwatch_incidents_open", (rule,), self._detector.open_count(rule))
+        for reason, times in self._planner.suppressed.items():
+            counters.add("pfwatch_notifications_suppressed_total", (reason,), times)
+        self._planner.suppressed.clear()
+        for rule, evicted in self._detector.evicted().items():
+            if evicted > self._evicted.get(rule, 0):
+                counters.add("pfwatch_subjects_evicted_total", (rule,), evicted - self._evicted.get(rule, 0))
+                self._evicted[rule] = evicted
+
+
+Follow = Callable[[Outcome], None]
+"""Whoever looks at what each call brought about."""
