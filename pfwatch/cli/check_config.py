@@ -1,0 +1,126 @@
+"""`pfwatch check-config`: says what is wrong with a configuration file, or what it puts in force.
+
+Enters: the path of a file. Leaves: text, and exit code 0 or 2. This file must never know how a configuration is read.
+"""
+
+import ipaddress
+import sys
+import typing
+from pathlib import Path
+
+import click
+
+from pfwatch.alerting.settings import SmtpServer
+
+if typing.TYPE_CHECKING:
+    from pfwatch.config import Settings
+
+DEFAULT_FILE = "/etc/pfwatch/pfwatch.toml"
+
+_TLS = {
+    "none": "without TLS",
+    "opportunistic": "STARTTLS if offered, certificate not checked",
+    "starttls": "STARTTLS required, certificate checked",
+    "implicit": "TLS from the first byte, certificate checked",
+}
+
+
+@click.command("check-config")
+@click.argument("file", default=DEFAULT_FILE, type=click.Path(path_type=Path), metavar="[FILE]")
+def check_config(file: Path) -> None:
+    """Check the configuration in FILE (/etc/pfwatch/pfwatch.toml) and show what it puts in force.
+
+    Every problem is one line, FILE:LINE:COLUMN: KEY: what is wrong. Exit code 0 when it is fine, 2 when it is not.
+    """
+    from pfwatch.config import ConfigError, load
+
+    try:
+        settings = load(file)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        sys.exit(2)
+    click.echo(f"{click.format_filename(file)}: fine")
+    for name, value in _in_force(settings):
+        click.echo(f"  {name + ':':<9} {value}")
+
+
+def _in_force(settings: "Settings") -> list[tuple[str, str]]:
+    from pfwatch.config.values import duration_text
+
+    mail = settings.mail
+    lines = [
+        ("logs", _logs(settings)),
+        ("state", f"{settings.store.path}, on disk after {duration_text(settings.store.commit_interval)} at most"),
+        ("web", _web(settings)),
+        ("rules", _rules(settings)),
+        ("mail", _mail(settings)),
+    ]
+    if mail.recipients and mail.fallback:
+        lines.append(("fallback", _server(mail.fallback)))
+    return lines + [("note", note) for note in _notes(settings)]
+
+
+def _logs(settings: "Settings") -> str:
+    paths = ", ".join(settings.source.paths) or "found by pfwatch itself"
+    zone = settings.source.time_zone or "this machine's time zone"
+    return f"{paths}; times without a zone are in {zone}"
+
+
+def _web(settings: "Settings") -> str:
+    if not settings.web.enabled:
+        return "off"
+    host = f"[{settings.web.host}]" if ":" in settings.web.host else settings.web.host
+    return f"http://{host}:{settings.web.port or '(any free port)'}/metrics"
+
+
+def _rules(settings: "Settings") -> str:
+    rules = settings.detection.rules
+    enabled = [f"{name} (simulated)" if rule.simulate else name for name, rule in rules.items() if rule.enabled]
+    off = [name for name, rule in rules.items() if not rule.enabled]
+    return (", ".join(enabled) or "none") + (f"; off: {', '.join(off)}" if off else "")
+
+
+def _mail(settings: "Settings") -> str:
+    mail = settings.mail
+    if not mail.recipients:
+        return "off"
+    sender = mail.sender or "pfwatch@ and this host's name"
+    return f"to {', '.join(mail.recipients)}; from {sender}; through {_server(mail.server)}"
+
+
+def _server(server: SmtpServer) -> str:
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    login = f", login as {server.username}" if server.username else ""
+    return f"{host}:{server.port}, {_TLS[server.tls]}{login}"
+
+
+def _notes(settings: "Settings") -> list[str]:
+    """What is allowed, and yet may not be what somebody wants."""
+    notes = []
+    if not settings.mail.recipients:
+        notes.append("no [mail] to: incidents are shown on /metrics and in the log only")
+    if settings.web.enabled and not ipaddress.ip_address(settings.web.host).is_loopback:
+        notes.append("/metrics has no login and listens beyond loopback: let only your monitoring reach it")
+    if any(not silence.rule and not silence.subject for silence in settings.alerts.silences):
+        notes.append("a silence without rule and subject matches everything: nobody is told about any incident")
+    for server in (settings.mail.server, settings.mail.fallback):
+        if server:
+            notes += _server_notes(server)
+    return notes
+
+
+def _server_notes(server: SmtpServer) -> list[str]:
+    notes = []
+    if server.username and server.tls in {"none", "opportunistic"} and not _is_here(server.host):
+        notes.append(f"the password may reach somebody else than {server.host}: set tls to starttls or implicit")
+    if server.port == 465 and server.tls != "implicit":
+        notes.append(f'port 465 of {server.host} expects TLS from the first byte: set tls = "implicit"')
+    return notes
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

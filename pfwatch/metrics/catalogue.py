@@ -1,0 +1,243 @@
+"""Every metric, once: name, type, help text, labels and buckets, as data.
+
+Enters: nothing. Leaves: `METRICS`, which the counters, `/metrics` and docs/reference/metrics.md are made from, and
+`NOT_EXPORTED`, the names of postfix_exporter that are left out, with the reason.
+This file must never know a value, an event's fields or the exposition format.
+
+No label ever takes an address, an account, a HELO name or other typed text: each has a closed set of values, or it is
+named by the administrator (a source, a service, a rule) and capped.
+"""
+
+from typing import Literal, get_args
+
+import msgspec
+
+from pfwatch.events import CATEGORIES, STATUSES, TLS_ERRORS, AbortReason, AuthCause, Direction, Limit, Origin, Severity
+
+OTHER = "other"
+"""The value that stands for everything outside a closed set and beyond a cap."""
+
+METHODS = (
+    "PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER", "NTLM",
+    "GSSAPI", "EXTERNAL", "ANONYMOUS", OTHER,
+)  # fmt: skip
+STAGES = (
+    "CONNECT", "HELO", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "END-OF-MESSAGE", "RSET", "NOOP",
+    "VRFY", "ETRN", "QUIT", "XCLIENT", "XFORWARD", "HELP", "UNKNOWN", OTHER,
+)  # fmt: skip
+REJECT_STAGES = ("CONNECT", "HELO", "EHLO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE", "VRFY", OTHER)
+REPLY_CODES = (
+    "421", "450", "451", "452", "454", "501", "502", "503", "504", "521", "530", "535", "550", "551", "552", "553",
+    "554", "555", "556", OTHER,
+)  # fmt: skip
+DAEMONS = (
+    "anvil", "bounce", "cleanup", "defer", "discard", "dnsblog", "error", "flush", "lmtp", "local", "master", "oqmgr",
+    "pickup", "pipe", "postalias", "postdrop", "postfix", "postfix-script", "postlog", "postlogd", "postmap",
+    "postqueue", "postscreen", "postsuper", "proxymap", "qmgr", "qmqpd", "retry", "scache", "sendmail", "showq", "smtp",
+    "smtpd", "spawn", "tlsmgr", "tlsproxy", "trace", "trivial-rewrite", "verify", "virtual", OTHER,
+)  # fmt: skip
+DELIVERY_DAEMONS = ("smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", OTHER)
+DELAY_STAGES = ("before_queue_manager", "queue_manager", "connection_setup", "transmission")
+"""The four numbers of `delays=a/b/c/d`."""
+POLICY_ACTIONS = (
+    "warn", "hold", "discard", "redirect", "filter", "bcc", "info", "permit", "hangup", "reject_warning", OTHER,
+)  # fmt: skip
+FATES = ("tallied", "events", "parts", "foreign", "unsupported", "malformed")
+"""Where a line ends; every line has exactly one."""
+NOTIFICATION_RESULTS = ("sent", "retried", "failed")
+
+_DETAILS = {0: 0, 1: 10, 2: 4, 3: 5, 4: 7, 5: 6, 6: 10, 7: 30}
+"""Subject of an enhanced status code (RFC 3463) -> highest registered detail."""
+
+
+def _enhanced_codes(status_class: int) -> tuple[str, ...]:
+    """Closed, because a remote server writes them: whoever runs one must not choose our label values."""
+    codes = (f"{status_class}.{subject}.{detail}" for subject, last in _DETAILS.items() for detail in range(last + 1))
+    return (*codes, OTHER)
+
+
+class Label(msgspec.Struct, frozen=True):
+    """A label and its values; None for values that are only known when they appear."""
+
+    name: str
+    values: tuple[str, ...] | None = None
+    seeds: tuple[str, ...] = ()
+    """Values of an open label that every system has."""
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One metric."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[Label, ...] = ()
+    buckets: tuple[float, ...] = ()
+    """Upper bounds without +Inf."""
+    scale: int = 1
+    """A histogram's sum is kept as a whole number of 1/scale, so that it is the same in whatever order it grew."""
+    cap: int = 50
+    """Different values (of several open labels: combinations) at most; then `other`."""
+    precreate: bool = True
+    """False where most combinations of labels never occur."""
+    drop_in: bool = False
+    """Has the name and labels of postfix_exporter (Hsn723, 0.20)."""
+    note: str = ""
+
+
+SERVICE = Label("service", seeds=("postfix",))
+SOURCE = Label("source")
+RULE = Label("rule")
+STAGE = Label("stage", DELAY_STAGES)
+TLS_LABELS = (
+    Label("trust", ("Anonymous", "Untrusted", "Trusted", "Verified")),
+    Label("protocol", ("SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", OTHER)),
+    Label("cipher"),
+    Label("secret_bits"),
+    Label("algorithm_bits"),
+)
+TIME_BUCKETS = (0.001, 0.01, 0.1, 1, 10, 60, 3600, 86_400, 172_800)
+SIZE_BUCKETS = tuple(10.0**power for power in range(3, 10))
+RECIPIENT_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+MICROSECONDS = 1_000_000
+NEVER = "Never incremented, there as here: no line of Postfix says this. Kept for dashboards that name it."
+UNREAD = "Counted from lines that have no event of their own yet, so these lines are also in the unsupported ones."
+
+
+def _drop_in(name: str, text: str, *labels: Label, note: str = "") -> Metric:
+    return Metric(name, "counter", text, labels, drop_in=True, note=note)
+
+
+def _delay(daemon: str, *labels: Label, note: str = "") -> Metric:
+    text = f"Seconds that messages spent in each stage up to a delivery by {daemon}."
+    name = f"postfix_{daemon}_delivery_delay_seconds"
+    return Metric(name, "histogram", text, labels, TIME_BUCKETS, MICROSECONDS, drop_in=True, note=note)
+
+
+def _tls(name: str, text: str) -> Metric:
+    note = "Needs smtpd_tls_loglevel or smtp_tls_loglevel of at least 1. A cipher and its bits count as one value."
+    return Metric(name, "counter", text, TLS_LABELS, precreate=False, drop_in=True, note=note)
+
+
+def _inserted(name: str, text: str, buckets: tuple[float, ...], note: str = "") -> Metric:
+    return Metric(name, "histogram", text, (), buckets, drop_in=True, note=note)
+
+
+DROP_IN = (
+    _drop_in("postfix_cleanup_messages_processed_total", "Messages that cleanup processed, by their Message-ID line."),
+    _drop_in("postfix_cleanup_messages_rejected_total", "Messages that cleanup rejected.", note=UNREAD),
+    _drop_in("postfix_cleanup_messages_not_accepted_total", "Messages that cleanup did not accept.", note=NEVER),
+    _delay("lmtp", STAGE, note="Without deferred deliveries."),
+    _delay("pipe", Label("relay"), STAGE),
+    _delay("smtp", STAGE, note="Without deferred deliveries."),
+    _inserted("postfix_qmgr_messages_inserted_receipients",
+              "Recipients of messages that entered the active queue.", RECIPIENT_BUCKETS,
+              "The same numbers under the misspelt name of older dashboards."),
+    _inserted("postfix_qmgr_messages_inserted_recipients",
+              "Recipients of messages that entered the active queue.", RECIPIENT_BUCKETS,
+              "A deferred message counts again at each attempt."),
+    _inserted("postfix_qmgr_messages_inserted_size_bytes",
+              "Bytes of messages that entered the active queue.", SIZE_BUCKETS,
+              "A deferred message counts again at each attempt."),
+    _drop_in("postfix_qmgr_messages_removed_total", "Messages that the queue manager removed when they were done."),
+    _drop_in("postfix_qmgr_messages_expired_total", "Messages returned because they were too long in the queue."),
+    _tls("postfix_smtp_tls_connections_total", "TLS connections to other servers."),
+    _tls("postfix_smtpd_tls_connections_total", "TLS connections from clients."),
+    _drop_in("postfix_smtp_deferred_messages_total", "Messages deferred by smtp.", note=NEVER),
+    _drop_in("postfix_smtp_messages_processed_total", "Delivery attempts of smtp, one for each recipient.",
+             Label("status", STATUSES)),
+    _drop_in("postfix_smtp_deferred_messages_by_dsn_total", "Deferred deliveries of smtp by enhanced status code.",
+             Label("dsn", _enhanced_codes(4))),
+    _drop_in("postfix_smtp_bounced_messages_by_dsn_total", "Bounced deliveries of smtp by enhanced status code.",
+             Label("dsn", _enhanced_codes(5))),
+    _drop_in("postfix_smtp_status_deferred", "Deferred deliveries of smtp.",
+             note="A counter with the name of a gauge; exposed as untyped. rate() works on it."),
+    _drop_in("postfix_smtp_connection_timed_out_total", "Connections to other servers that timed out.", note=UNREAD),
+    _drop_in("postfix_smtpd_connects_total", "Connections from clients."),
+    _drop_in("postfix_smtpd_disconnects_total", "Connections from clients that ended."),
+    _drop_in("postfix_smtpd_forward_confirmed_reverse_dns_errors_total",
+             "Clients whose host name does not resolve to their address.", note=UNREAD),
+    _drop_in("postfix_smtpd_connections_lost_total", "Connections that clients dropped, by the last SMTP command.",
+             Label("after_stage", STAGES)),
+    _drop_in("postfix_smtpd_messages_processed_total", "Messages accepted from clients, by SASL method.",
+             Label("sasl_method", ("NONE", *METHODS))),
+    _drop_in("postfix_smtpd_messages_rejected_total", "Recipients refused by smtpd, by SMTP reply code.",
+             Label("code", REPLY_CODES), note="Refusals at the RCPT command, relay attempts among them."),
+    _drop_in("postfix_smtpd_sasl_authentication_failures_total", "SASL authentication failures of clients.",
+             note="Without failures of our own authentication server: postfix_sasl_backend_failures_total."),
+    _drop_in("postfix_bounce_non_delivery_notification_total", "Non-delivery notifications sent.", note=UNREAD),
+    _drop_in("postfix_virtual_delivered_total", "Deliveries by virtual."),
+    _drop_in("postfix_unsupported_log_entries_total", "Log lines of Postfix that no rule reads yet, by daemon.",
+             Label("service", DAEMONS), Label("level", get_args(Severity))),
+)  # fmt: skip
+
+POSTFIX = (
+    Metric("postfix_sasl_failures_total", "counter", "Refused SASL exchanges of clients.",
+           (SERVICE, Label("method", METHODS), Label("cause", get_args(AuthCause)))),
+    Metric("postfix_sasl_probes_total", "counter", "Failed AUTH commands that only the end of the session tells of.",
+           (SERVICE,)),
+    Metric("postfix_sasl_backend_failures_total", "counter", "Failures of our own authentication server.",
+           (Label("backend", ("dovecot", "cyrus")),)),
+    Metric("postfix_relay_denied_total", "counter", "Refused attempts to relay mail through us.", (SERVICE,)),
+    Metric("postfix_rejects_total", "counter", "Refused commands and messages that were no relay attempt.",
+           (SERVICE, Label("stage", REJECT_STAGES), Label("category", CATEGORIES))),
+    Metric("postfix_policy_actions_total", "counter", "What access tables and policies did other than refuse.",
+           (SERVICE, Label("action", POLICY_ACTIONS))),
+    Metric("postfix_milter_actions_total", "counter", "What milters did to messages.",
+           (SERVICE, Label("action", ("reject", "hold", "discard", OTHER)))),
+    Metric("postfix_milter_faults_total", "counter", "Refusals because our own milter was down.", (SERVICE,)),
+    Metric("postfix_tls_errors_total", "counter", "TLS handshakes and sessions that failed.",
+           (Label("direction", get_args(Direction)), Label("error", TLS_ERRORS))),
+    Metric("postfix_rate_limited_total", "counter", "Requests refused because a client ran into a limit of anvil.",
+           (SERVICE, Label("limit", get_args(Limit)))),
+    Metric("postfix_session_aborts_total", "counter", "Sessions that ended without QUIT, by the last SMTP command.",
+           (SERVICE, Label("reason", get_args(AbortReason)), Label("stage", STAGES))),
+    Metric("postfix_messages_accepted_total", "counter", "Messages accepted, by where they came in.",
+           (SERVICE, Label("origin", get_args(Origin)), Label("authenticated", ("yes", "no")))),
+    Metric("postfix_deliveries_total", "counter", "Delivery attempts, one for each recipient.",
+           (Label("daemon", DELIVERY_DAEMONS), Label("status", STATUSES))),
+)  # fmt: skip
+
+OWN = (
+    Metric("pfwatch_lines_total", "counter", "Log lines read, by what became of them.",
+           (SOURCE, Label("fate", FATES)), note="The fates add up to all lines, exactly."),
+    Metric("pfwatch_source_up", "gauge", "Whether the source can be read.", (SOURCE,)),
+    Metric("pfwatch_source_lag_seconds", "gauge", "Age of the newest record when it was read.", (SOURCE,)),
+    Metric("pfwatch_source_last_record_timestamp_seconds", "gauge", "Time of the newest record.", (SOURCE,)),
+    Metric("pfwatch_incidents_total", "counter", "Incidents opened.",
+           (RULE, Label("severity", ("info", "warning", "critical")))),
+    Metric("pfwatch_incidents_open", "gauge", "Incidents that go on now.", (RULE,)),
+    Metric("pfwatch_notifications_total", "counter", "Attempts to send a notification.",
+           (Label("channel", seeds=("mail",)), Label("result", NOTIFICATION_RESULTS))),
+    Metric("pfwatch_notifications_suppressed_total", "counter", "Notifications not sent, by reason.",
+           (Label("reason"),)),
+    Metric("pfwatch_subjects_evicted_total", "counter", "Subjects given up because a rule watched too many at once.",
+           (RULE,)),
+    Metric("pfwatch_store_commit_seconds", "histogram", "Seconds that a commit of the state took.", (),
+           COMMIT_BUCKETS, MICROSECONDS),
+    Metric("pfwatch_config_last_reload_successful", "gauge", "Whether the last reload of the configuration succeeded."),
+    Metric("pfwatch_config_last_reload_success_timestamp_seconds", "gauge",
+           "Time of the last successful load of the configuration."),
+    Metric("pfwatch_build_info", "gauge", "Always 1; the labels say what runs.", (Label("version"), Label("python"))),
+)  # fmt: skip
+
+METRICS: tuple[Metric, ...] = DROP_IN + POSTFIX + OWN
+
+_POSTSCREEN = "postscreen's lines are not read yet; a constant 0 would be untrue."
+_QUEUE = "The queue is not looked into yet."
+NOT_EXPORTED: dict[str, str] = {
+    "postfix_up": "It tells of reading the queue. Whether a log can be read is pfwatch_source_up.",
+    "postfix_showq_message_size_bytes": _QUEUE,
+    "postfix_showq_message_age_seconds": _QUEUE,
+    "postfix_showq_queue_depth": _QUEUE,
+    "opendkim_signatures_added_total": "Its labels hold addresses and domains without bound, and it is deprecated.",
+    "postfix_postscreen_connects_total": _POSTSCREEN,
+    "postfix_postscreen_hangups_total": _POSTSCREEN,
+    "postfix_postscreen_connects_rejected_total": _POSTSCREEN,
+    "postfix_postscreen_passes_total": _POSTSCREEN,
+    "postfix_postscreen_dnsbl_rank": _POSTSCREEN,
+    "postfix_postscreen_messages_rejected_total": _POSTSCREEN,
+    "postfix_postscreen_tests_failed_total": _POSTSCREEN,
+    "postfix_postscreen_access_list_matches_total": _POSTSCREEN,
+}
