@@ -14,11 +14,20 @@ from pfwatch.detection.incident import Incident
 from pfwatch.detection.settings import RuleSettings
 
 Verdict = Literal[
-    "first", "grew", "repeat", "resolved", "simulated", "silenced", "too_old", "cooldown", "told", "not_told", "unwanted"
+    "first",
+    "grew",
+    "repeat",
+    "resolved",
+    "simulated",
+    "silenced",
+    "too_old",
+    "cooldown",
+    "told",
+    "unwanted",
 ]
 """A reason to tell (the first four), or why not: the rule only simulates; a silence matches; the latest event is older
-than `max_alert_age`; the subject had an incident a short while ago; it was told and nothing is new; it ended untold; its
-end is not to be told."""
+than `max_alert_age`; the subject had an incident a short while ago; it was told and nothing is new; its end is not to
+be told."""
 
 TELL = frozenset(("first", "grew", "repeat", "resolved"))
 

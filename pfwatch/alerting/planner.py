@@ -61,7 +61,8 @@ class Planner:
 
     def next_deadline(self) -> float:
         """When something is due by waiting, seconds since the epoch; infinity for never."""
-        repeat = min((told.at for _, told in self._plan.told.values()), default=_NEVER) + self._settings.repeat_interval
+        oldest = next(iter(self._plan.told.values()), None)  # who was told longest ago stands first
+        repeat = oldest[1].at + self._settings.repeat_interval if oldest else _NEVER
         return min(self._plan.group_at, self._plan.digest_at, repeat)
 
     def feed(self, changes: list[Change], clock: float | None) -> list[Notification]:
@@ -92,7 +93,8 @@ class Planner:
             at = plan.told[id_][1].at + interval
             made += self._tell({id_: key}, at, clock)
             if id_ in plan.told and plan.told[id_][1].at + interval <= now:  # not told: ask again in an interval
-                plan.told[id_] = (key, msgspec.structs.replace(plan.told[id_][1], at=at))
+                _, told = plan.told.pop(id_)
+                plan.told[id_] = (key, msgspec.structs.replace(told, at=at))
         self._changed = self._changed or bool(made or late)
         return made
 
@@ -141,9 +143,7 @@ class Planner:
                 del cooling[next(iter(cooling))]
         cooling[" ".join(key)] = at + self._detector.rule(key[0]).cooldown
 
-    def _tell(
-        self, due: dict[str, Key], at: float, clock: float | None, *, digest: bool = False
-    ) -> list[Notification]:
+    def _tell(self, due: dict[str, Key], at: float, clock: float | None, *, digest: bool = False) -> list[Notification]:
         """Decide each and put those that are to be told into one notification."""
         plan = self._plan
         chosen: list[tuple[Incident, Key, str]] = []
@@ -179,16 +179,16 @@ class Planner:
         plan = self._plan
         if plan.day != int(at // _DAY):
             plan.day, plan.spent, plan.held_back = int(at // _DAY), 0, 0
-        lead, lead_key, reason = chosen[0]
+        lead, _, reason = chosen[0]
         before = plan.told.get(lead.id)
         number = before[1].number + 1 if before else 1
         id_ = f"{lead.id}-{'digest' if digest else reason}-{number}"
         thread = before[1].thread if before else id_
         for incident, key, _ in chosen:
             if incident.ended is None and not digest:
-                known = plan.told.get(incident.id)
-                told = Told(known[1].thread if known else thread, at, incident.count, (known[1].number if known else 0) + 1)
-                plan.told[incident.id] = (key, told)
+                known = plan.told.pop(incident.id, None)
+                thread_of, times = (known[1].thread, known[1].number) if known else (thread, 0)
+                plan.told[incident.id] = (key, Told(thread_of, at, incident.count, times + 1))
                 self._detector.mark(key, incident.count * self._settings.grew_factor)
         plan.spent += 1
         incidents = [incident for incident, _, _ in chosen]
@@ -197,7 +197,8 @@ class Planner:
             self.suppressed["budget"] = self.suppressed.get("budget", 0) + 1
             if plan.held_back > 1:
                 return []
-            text = f"[pfwatch {lead.host}] No more alert mails today: the budget of {self._settings.daily_budget} is spent"
+            budget = self._settings.daily_budget
+            text = f"[pfwatch {lead.host}] No more alert mails today: the budget of {budget} is spent"
             over = f"overflow-{plan.day}"
             return [Notification(over, "overflow", at, lead.host, text, [], over, plan.held_back)]
         why: Reason = "digest" if digest else reason  # type: ignore[assignment] # only verdicts in TELL come here

@@ -11,7 +11,7 @@ from pfwatch.parsing.fragments import ADDRESS, QUEUE_ID, address, number, untrus
 from pfwatch.parsing.rule import Rule
 
 _NOT_DELIVERED = frozenset(("deferred", "bounced", "softbounce", "undeliverable"))
-_SUSPENDED = rb"(?:delivery temporarily suspended: )?+"
+_SUSPENDED = rb"(?:delivery temporarily suspended: )?"
 _FAILURES: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
     (name, re.compile(pattern))
     for name, pattern in (
@@ -35,6 +35,14 @@ _FAILURES: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
 )
 
 
+def status_of(text: bytes) -> str:
+    """The `status` of Postfix's word: `SOFTBOUNCE`, `undeliverable-but-not-cached` and unknown ones by their sense."""
+    status = text.decode().lower()
+    if status in STATUSES:
+        return status
+    return "undeliverable" if status.startswith("undeliverable") else "other"
+
+
 def _failure(status: str, text: bytes) -> str | None:
     """Why nothing was delivered; `local` where no remote server had a part in it."""
     if status not in _NOT_DELIVERED:
@@ -46,9 +54,7 @@ def _failure(status: str, text: bytes) -> str | None:
 
 
 def _delivered(envelope: Envelope, found: re.Match[bytes]) -> Event:
-    status = found["status"].decode().lower()
-    if status not in STATUSES:
-        status = "undeliverable" if status.startswith("undeliverable") else "other"
+    status = status_of(found["status"])
     relay_ip = found["relay_ip"]
     return Delivery(
         envelope,
@@ -75,13 +81,14 @@ RULES = (
         example="Nov 22 09:53:31 mx1 postfix/smtp[238]: 20C0C58: to=<bob@example.net>, "
         "relay=mx.example.net[198.51.100.4]:25, delay=0.08, delays=0.01/0.02/0.05/0, dsn=2.0.0, status=sent "
         "(250 2.0.0 Ok: queued as ABC)",
-        pattern=rf"{QUEUE_ID}: to=<(?P<recipient>{ADDRESS})>,(?: orig_to=<(?P<orig_recipient>{ADDRESS})>,)?+"
-        r" relay=(?P<relay_name>[^ ,\[]++)(?:\[(?P<relay_ip>[^\]]*+)\])?+(?::(?P<relay_port>[0-9]++))?+,"
-        r"(?: conn_use=[0-9]++,)?+ delay=(?P<delay>[0-9.]++), delays=(?P<delays>[0-9.]++(?:/[0-9.]++){3}),"
-        r"(?: tls=(?P<tls>[^ ,]++),)?+ dsn=(?P<enhanced_code>[0-9]\.[0-9]++\.[0-9]++),"
+        pattern=rf"{QUEUE_ID}: to=<(?P<recipient>{ADDRESS})>,(?: orig_to=<(?P<orig_recipient>{ADDRESS})>,)?"
+        r" relay=(?P<relay_name>[^ ,\[]++)(?:\[(?P<relay_ip>[^\]]*+)\])?(?::(?P<relay_port>[0-9]++))?,"
+        r"(?: conn_use=[0-9]++,)? delay=(?P<delay>[0-9.]++), delays=(?P<delays>[0-9.]++(?:/[0-9.]++){3}),"
+        r"(?: tls=(?P<tls>[^ ,]++),)? dsn=(?P<enhanced_code>[0-9]\.[0-9]++\.[0-9]++),"
         r" status=(?P<status>[A-Za-z-]++) \((?P<text>.*?)\)?",
         words=("to",),
         build=_delivered,
+        kind=Delivery,
         tally=("status", "delays", "enhanced_code", "relay_name"),
         source="global/log_adhoc.c: log_adhoc",
     ),

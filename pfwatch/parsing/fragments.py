@@ -15,17 +15,17 @@ from pfwatch.records.header import QUEUE_ID as _QUEUE_ID
 
 QUEUE_ID: Final = rf"(?P<queue_id>{_QUEUE_ID})"
 
-CLIENT: Final = r"(?P<name>[A-Za-z0-9._-]++)\[(?P<ip>[0-9A-Fa-f:.]++|unknown)\](?::(?P<port>[0-9]++|unknown))?+"
+CLIENT: Final = r"(?P<name>[A-Za-z0-9._-]++)\[(?P<ip>[0-9A-Fa-f:.]++|unknown)\](?::(?P<port>[0-9]++|unknown))?"
 """smtpd's `name[address]`, with `:port` under smtpd_client_port_logging (SMTPD_BUILD_NAMADDRPORT). The name passed
 valid_hostname(): no blank, no bracket."""
 
-PEER: Final = r"(?P<peer_name>[A-Za-z0-9._-]++)\[(?P<peer_ip>[^\]]*+)\](?::(?P<peer_port>[0-9]++))?+"
+PEER: Final = r"(?P<peer_name>[A-Za-z0-9._-]++)\[(?P<peer_ip>[^\]]*+)\](?::(?P<peer_port>[0-9]++))?"
 """smtp's and lmtp's `name[address]:port`; lmtp over a UNIX-domain socket has its path as the address."""
 
-STAGE: Final = r"(?P<stage>[A-Z][A-Z-]*+(?: content)?+)"
+STAGE: Final = r"(?P<stage>[A-Z][A-Z-]*+(?: content)?)"
 """The SMTP command in progress, in Postfix's own words."""
 
-ADDRESS: Final = r'(?:"(?:[^"\\]++|\\.)*+")?+[^>"]*+'
+ADDRESS: Final = r'(?:"(?:[^"\\]++|\\.)*")?[^>"]*+'
 """A mail address between `<` and `>` in external form (info_log_address_format, Postfix 3.5): whatever could end it is
 inside quotes."""
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pfwatch.events import Untrusted
 from pfwatch.parsing.fragments import ADDRESS, untrusted_or_none
 
-_CODE = re.compile(rb"([2-5][0-9][0-9]) (?:([245]\.[0-9]{1,3}\.[0-9]{1,3}) )?+")
+_CODE = re.compile(rb"([2-5][0-9][0-9]) (?:([245]\.[0-9]{1,3}\.[0-9]{1,3}) )?")
 _STARTS = (b"; from=<", b"; to=<", b"; proto=", b"; helo=<")
 _TAIL = re.compile(
     rf"; (?:from=<(?P<sender>{ADDRESS}|.*?)>(?=,? (?:to=<|proto=)|\Z),? ?)??"

@@ -29,6 +29,8 @@ class Rule:
     """The body's first words (behind a queue id), up to a blank, a colon or an equals sign: the scanner's index."""
     tally: tuple[str, ...] | None = None
     """Groups that are enough for a count: such lines are only counted, unless events are asked for."""
+    kind: type[Event] | None = None
+    """What `build` makes of a line that is only counted."""
     event_if: bytes | None = None
     """A text in the body that makes an event even of a line that would only be counted."""
     notes: str | None = None

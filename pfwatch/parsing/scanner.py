@@ -135,6 +135,14 @@ class Scanner:
         moment = self._times.read(self.last_time) if self.last_time else None
         return moment.at if moment else None
 
+    def state(self) -> bytes:
+        """What a restart must know of the lines before, encoded."""
+        return msgspec.msgpack.encode((self._last, self.last_time))
+
+    def restore(self, saved: bytes) -> None:
+        """Go on behind the lines that `state` speaks of."""
+        self._last, self.last_time = msgspec.msgpack.decode(saved, type=tuple[_Last | None, bytes])
+
     def scan(self, block: bytes, reference: float) -> None:
         """Read whole lines; `reference` is the newest moment that a record in them can have."""
         if not block:
@@ -235,6 +243,7 @@ class Scanner:
             weight,
             len(row.body) >= _TRUNCATED,
             rule,
+            line=b"%s %s %s[%s]: %s" % row[:5],
         )
 
     def _without_rule(self, row: Row, tag: Tag, weight: int) -> None:

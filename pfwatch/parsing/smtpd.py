@@ -6,10 +6,6 @@ Enters: match objects. Leaves: events and the rules of smtpd, the hottest first.
 import re
 
 from pfwatch.events import (
-    AuthBackendFailed,
-    AuthCause,
-    AuthDetail,
-    AuthFailed,
     ClientConnected,
     ClientDisconnected,
     Envelope,
@@ -23,6 +19,7 @@ from pfwatch.events import (
     RelayDenied,
     SessionAborted,
 )
+from pfwatch.parsing import sasl
 from pfwatch.parsing.fragments import (
     CLIENT,
     QUEUE_ID,
@@ -76,62 +73,6 @@ def _session_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
         number(found["bytes"]),
         _queue_id(found),
     )
-
-
-_BACKEND = re.compile(
-    rb"Connection lost to authentication server|Can't connect to authentication server"
-    rb"|Authentication backend error|Temporary authentication failure|generic failure"
-    rb"|remote authentication server unavailable"
-)
-_PROTOCOL = re.compile(
-    rb"Invalid authentication mechanism|Invalid base64 data|bad protocol / cancel|no mechanism available"
-    rb"|encryption needed|another step|invalid parameter"
-)
-_DOVECOT = re.compile(rb"Connection lost|Can't connect|Authentication backend error|Temporary authentication")
-
-
-def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
-    """The cause by the reason, the first that fits; a name or none decides where no reason is given."""
-    reason, name = found["reason"] or b"", found["username"]
-    username = None if name in (None, b"", b"(unavailable)") else untrusted(name)
-    method = untrusted(found["method"])
-    if _BACKEND.match(reason):
-        return AuthBackendFailed(
-            envelope,
-            client(found),
-            "dovecot" if _DOVECOT.match(reason) else "cyrus",
-            method,
-            username,
-            untrusted(reason),
-        )
-    cause: AuthCause = "credentials"
-    if _PROTOCOL.match(reason):
-        cause = "protocol"
-    elif reason == b"(reason unavailable)":
-        reason = b""
-        if name is not None and username is None:
-            cause = "protocol"  # Dovecot never saw a name
-    return AuthFailed(envelope, client(found), method, cause, untrusted(reason), username)
-
-
-def _auth_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
-    return AuthFailed(
-        envelope, client(found), untrusted(found["method"]), "aborted", untrusted(b"authentication aborted"), None
-    )
-
-
-_CYRUS_BROKEN = re.compile(rb"cannot connect to saslauthd|unable to open")
-
-
-def _auth_detail(envelope: Envelope, found: re.Match[bytes]) -> Event:
-    reason = found["reason"]
-    if _CYRUS_BROKEN.match(reason):
-        return AuthBackendFailed(envelope, None, "cyrus", None, None, untrusted(reason))
-    return AuthDetail(envelope, untrusted(reason))
-
-
-def _auth_backend(envelope: Envelope, found: re.Match[bytes]) -> Event:
-    return AuthBackendFailed(envelope, None, "dovecot", None, None, untrusted(found["reason"]))
 
 
 def _refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
@@ -219,6 +160,7 @@ RULES = (
         pattern=rf"connect from {CLIENT}",
         words=("connect",),
         build=_connected,
+        kind=ClientConnected,
         tally=(),
         notes="connect",
         source="smtpd/smtpd.c: smtpd_service",
@@ -227,10 +169,11 @@ RULES = (
         name="smtpd-disconnect",
         since="2.10",
         example=f"{_HEAD}disconnect from unknown[192.0.2.9] ehlo=1 auth=0/3 quit=1 commands=2/5",
-        pattern=rf"disconnect from {CLIENT}(?P<commands>(?: [a-z]++=[0-9]++(?:/[0-9]++)?+)*+)"
-        r"(?: notes=(?P<notes>.*))?+",
+        pattern=rf"disconnect from {CLIENT}(?P<commands>(?: [a-z]++=[0-9]++(?:/[0-9]++)?)*)"
+        r"(?: notes=(?P<notes>.*))?",
         words=("disconnect",),
         build=_disconnected,
+        kind=ClientDisconnected,
         tally=(),
         event_if=b" auth=",
         notes="disconnect",
@@ -247,23 +190,14 @@ RULES = (
         r"(?:, orig_client=.*)?",
         words=("client",),
         build=_accepted,
+        kind=MessageAccepted,
         tally=(),
         event_if=b", sasl_",
         notes="client",
         source="smtpd/smtpd.c: mail_open_stream",
     ),
     *INBOUND,
-    Rule(
-        name="smtpd-sasl-failed",
-        since="2.3",
-        example=f"{_HEAD}warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: UGFzc3dvcmQ6, "
-        "sasl_username=alice@example.org",
-        pattern=rf"warning: {CLIENT}: SASL (?P<method>.{{0,100}}?) authentication failed"
-        r"(?:: ?(?P<reason>.*?))??(?:, sasl_username=(?P<username>.*))?",
-        words=("warning",),
-        build=_auth_failed,
-        source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_authenticate",
-    ),
+    *sasl.RULES,
     LIBRARY,
     Rule(
         name="smtpd-reject",
@@ -280,20 +214,12 @@ RULES = (
         since="2.10",
         example=f"{_HEAD}lost connection after AUTH from unknown[192.0.2.9]",
         pattern=rf"(?:{QUEUE_ID}: )?(?P<reason>lost connection|timeout|too many errors|bare <LF> received) after "
-        rf"{STAGE}(?: \((?P<bytes>[0-9]++) bytes\))?+ from {CLIENT}",
+        rf"{STAGE}(?: \((?P<bytes>[0-9]++) bytes\))? from {CLIENT}",
         words=("lost", "timeout", "too", "bare"),
         build=_session_aborted,
+        kind=SessionAborted,
         tally=("reason", "stage"),
         source="smtpd/smtpd.c: smtpd_proto",
-    ),
-    Rule(
-        name="smtpd-sasl-aborted",
-        since="2.10",
-        example=f"{_HEAD}warning: unknown[192.0.2.7]: SASL LOGIN authentication aborted",
-        pattern=rf"warning: {CLIENT}: SASL (?P<method>.{{0,100}}?) authentication aborted",
-        words=("warning",),
-        build=_auth_aborted,
-        source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_authenticate",
     ),
     Rule(
         name="smtpd-rate-limited",
@@ -321,7 +247,7 @@ RULES = (
         example=f"{_HEAD}NOQUEUE: reject_warning: RCPT from unknown[192.0.2.7]: 450 4.7.25 Client host rejected: "
         "cannot find your hostname, [192.0.2.7]; from=<a@example.com> to=<b@example.org> proto=ESMTP helo=<w>",
         pattern=rf"{QUEUE_ID}: (?P<action>reject_warning|warn|hold|discard|redirect|filter|bcc|info|permit|hangup): "
-        rf"{STAGE} from {CLIENT}:(?: (?P<text>.*))?+",
+        rf"{STAGE} from {CLIENT}:(?: (?P<text>.*))?",
         words=("reject_warning", "warn", "hold", "discard", "redirect", "filter", "bcc", "info", "permit", "hangup"),
         build=_policy_action,
         source=_WHATSUP,
@@ -344,32 +270,5 @@ RULES = (
         words=("warning",),
         build=_etrn_refused,
         source="smtpd/smtpd.c: etrn_cmd",
-    ),
-    Rule(
-        name="smtpd-cyrus-detail",
-        since="2.10",
-        example=f"{_HEAD}warning: SASL authentication failure: Password verification failed",
-        pattern=r"warning: SASL authentication (?:failure|problem): (?P<reason>.*)",
-        words=("warning",),
-        build=_auth_detail,
-        source="xsasl/xsasl_cyrus_log.c: xsasl_cyrus_log",
-    ),
-    Rule(
-        name="smtpd-dovecot-backend",
-        since="2.10",
-        example=f"{_HEAD}warning: SASL: Connect to Dovecot auth socket 'private/auth' failed: Connection refused",
-        pattern=r"warning: SASL: (?P<reason>.*)",
-        words=("warning",),
-        build=_auth_backend,
-        source="xsasl/xsasl_dovecot_server.c",
-    ),
-    Rule(
-        name="smtpd-no-mechanisms",
-        since="2.10",
-        example=f"{_HEAD}fatal: no SASL authentication mechanisms",
-        pattern=r"fatal: (?P<reason>no SASL authentication mechanisms)",
-        words=("fatal",),
-        build=_auth_backend,
-        source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_activate",
     ),
 )

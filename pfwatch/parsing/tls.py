@@ -120,9 +120,10 @@ INBOUND = (
         "client.example.net[198.51.100.10]: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange "
         "X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256",
         pattern=rf"(?P<trust>{'|'.join(_TRUST)}) TLS connection (?P<usage>established|reused) from {CLIENT}"
-        rf"(?: to [^ :]++)?+: {_SUMMARY}",
+        rf"(?: to [^ :]++)?: {_SUMMARY}",
         words=_TRUST,
         build=_established_inbound,
+        kind=TlsEstablished,
         tally=_TALLY,
         source="tls/tls_misc.c: tls_log_summary",
     ),
@@ -156,6 +157,7 @@ OUTBOUND = (
         pattern=rf"(?P<trust>{'|'.join(_TRUST)}) TLS connection (?P<usage>established|reused) to {PEER}: {_SUMMARY}",
         words=_TRUST,
         build=_established_outbound,
+        kind=TlsEstablished,
         tally=_TALLY,
         source="tls/tls_misc.c: tls_log_summary",
     ),

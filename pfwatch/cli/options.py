@@ -1,0 +1,107 @@
+"""What several commands share: options for reading finished logs, and how a failure is told.
+
+Enters: what click read. Leaves: settings, or a clear end of the process.
+"""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+from pfwatch.pipeline import Settings
+from pfwatch.sources.errors import SourceError
+
+USAGE, RUNTIME = 2, 3
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Zone(click.ParamType[tzinfo]):
+    """An IANA time zone."""
+
+    name = "zone"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tzinfo:
+        """Find the zone."""
+        if isinstance(value, tzinfo):
+            return value
+        if value.upper() in {"UTC", "Z"}:
+            return UTC
+        try:
+            return ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self.fail(f"{value!r} is no time zone; use an IANA name such as Europe/Berlin or UTC", param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """A point in time: RFC 3339, a date, or so long ago (`90m`, `24h`, `7d`)."""
+
+    name = "time"
+    _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # noqa: RUF012 - a constant
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it; a time without a zone is local time."""
+        if isinstance(value, datetime):
+            return value
+        if value[:-1].lstrip("-").isdigit() and value[-1] in self._UNITS:
+            return datetime.now(UTC) - timedelta(seconds=int(value[:-1].lstrip("-")) * self._UNITS[value[-1]])
+        try:
+            return datetime.fromisoformat(value).astimezone()
+        except ValueError:
+            self.fail(
+                f"{value!r} is no time; use 2026-11-22T10:00, 2026-11-22 or so long ago: 90m, 24h, 7d", param, ctx
+            )
+
+
+def reading(command: F) -> F:
+    """`--tz` and `--year`."""
+    zone = click.option("--tz", "zone", type=Zone(), help="Zone of time stamps without one. [default: this machine's]")
+    year = click.option(
+        "--year", type=click.IntRange(1970, 9999), help="Year of time stamps without one. [default: inferred]"
+    )
+    return zone(year(command))
+
+
+files = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+"""Finished logs, compressed or not; `-` is standard input."""
+
+
+def settings_from(config: Path | None, zone: tzinfo | None, year: int | None) -> Settings:
+    """The core's settings, from a configuration file where one is named."""
+    if config is None:
+        return Settings(zone=zone, year=year)
+    from pfwatch.config import ConfigError, load  # pydantic is slow to import and not needed without a file
+
+    try:
+        loaded = load(config)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        sys.exit(USAGE)
+    if zone is None and loaded.source.time_zone:
+        zone = ZoneInfo(loaded.source.time_zone)
+    return Settings(loaded.detection, loaded.alerts, zone, year)
+
+
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """Tell a log that cannot be read in one line and end with the documented code."""
+    try:
+        yield
+    except SourceError as error:
+        fail(str(error), USAGE)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say what is wrong and end."""
+    click.echo(f"pfwatch: {message}", err=True)
+    sys.exit(code)
+
+
+def warn(message: str) -> None:
+    """Say something that does not stop the work."""
+    click.echo(f"pfwatch: {message}", err=True)

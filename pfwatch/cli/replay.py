@@ -1,0 +1,115 @@
+"""`pfwatch replay`: what the daemon would have done with finished logs."""
+
+import sys
+import time
+from datetime import tzinfo
+from pathlib import Path
+
+import click
+import msgspec
+
+from pfwatch.alerting.visible import visible
+from pfwatch.cli.options import files, readable, reading, settings_from, warn
+from pfwatch.replay import Report, size_of
+from pfwatch.replay import replay as replay_logs
+from pfwatch.sources.settings import SourceSettings
+
+SLASH_IN_TAG = (
+    "a syslog template cuts the program name at the slash: every daemon is logged as `postfix`, and its lines cannot "
+    'be read. In rsyslog, put global(parser.permitSlashInProgramName="on") at the top of the configuration'
+)
+
+
+@click.command()
+@files
+@click.option("--config", type=click.Path(path_type=Path), help="Thresholds and alerting of this configuration file.")
+@reading
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--progress/--no-progress", default=None, help="Progress bar on stderr. [default: on a terminal]")
+def replay(
+    files: tuple[str, ...],
+    config: Path | None,
+    zone: tzinfo | None,
+    year: int | None,
+    *,
+    as_json: bool,
+    progress: bool | None,
+) -> None:
+    """Read finished logs and say what the daemon would have done with them. Nothing is sent.
+
+    FILEs are read in the order given, oldest first; .gz, .bz2, .xz and .zst as they are, - is standard input.
+    """
+    settings = settings_from(config, zone, year)
+    show = sys.stderr.isatty() if progress is None else progress
+    bar = _Bar(size_of(files)) if show else None
+    with readable():
+        report = replay_logs(files, settings, SourceSettings(), bar.add if bar else _silent)
+    if bar:
+        bar.end()
+    if report.misnamed:
+        warn(f"{report.misnamed} lines: {SLASH_IN_TAG}")
+    if report.lines["malformed"] and report.lines["malformed"] * 2 >= report.lines["total"]:
+        warn(f"{report.lines['malformed']} of {report.lines['total']} lines have no log header; is this a mail log?")
+    if as_json:
+        shown = msgspec.to_builtins(report)
+        del shown["misnamed"]
+        click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2))
+    else:
+        click.echo(as_text(report))
+
+
+def as_text(report: Report) -> str:
+    """The report for a person."""
+    lines = report.lines
+    parts = [f"{lines['total']:,} lines: " + ", ".join(f"{n:,} {fate}" for fate, n in lines.items() if fate != "total")]
+    if report.counts:
+        width = max(map(len, report.counts))
+        parts.append("\nEvents")
+        parts += [
+            f"  {kind:<{width}} {count:>10,}"
+            for kind, count in sorted(report.counts.items(), key=lambda item: (-item[1], item[0]))
+        ]
+    parts.append(f"\nIncidents: {len(report.incidents)}")
+    parts += [
+        f"  {one.severity:<8} {one.rule:<20} {visible(one.subject):<28} {one.count:>7,}  {one.first} to {one.last}"
+        for one in report.incidents
+    ]
+    parts.append(f"\nNotifications that would have been sent: {len(report.notifications)}")
+    parts += [f"  {one.at}  {one.reason:<8} {visible(one.subject_line)}" for one in report.notifications]
+    return "\n".join(parts)
+
+
+def _silent(_source: str, _size: int) -> None:
+    """No progress is shown."""
+
+
+class _Bar:
+    """How far, how fast and how long still, on standard error; a few times a second at most."""
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._done = 0
+        self._begin = self._shown = time.monotonic()
+
+    def add(self, source: str, size: int) -> None:
+        """Say that a block was read."""
+        self._done += size
+        now = time.monotonic()
+        if now - self._shown >= 0.2:
+            self._shown = now
+            click.echo(f"\r\x1b[K{self._line(source, now)}", err=True, nl=False)
+
+    def end(self) -> None:
+        """Clear the line."""
+        click.echo("\r\x1b[K", err=True, nl=False)
+
+    def _line(self, source: str, now: float) -> str:
+        rate = self._done / max(now - self._begin, 0.001)
+        text = f"{visible(source, 40)}  {self._done / 1e6:,.0f} MB  {rate / 1e6:,.0f} MB/s"
+        if not self._total:
+            return text
+        share = min(self._done / self._total, 1.0)
+        filled = int(share * 30)
+        return (
+            f"{text}  [{'#' * filled}{'.' * (30 - filled)}] {share:.0%}, {(self._total - self._done) / rate:.0f} s left"
+        )

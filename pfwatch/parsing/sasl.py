@@ -1,0 +1,118 @@
+"""smtpd's SASL lines: who could not log in, and whether it was our own authentication server that failed.
+
+Enters: match objects. Leaves: events and rules. This file must never know a session.
+"""
+
+import re
+
+from pfwatch.events import AuthBackendFailed, AuthCause, AuthDetail, AuthFailed, Envelope, Event
+from pfwatch.parsing.fragments import CLIENT, client, untrusted
+from pfwatch.parsing.rule import Rule
+
+_BACKEND = re.compile(
+    rb"Connection lost to authentication server|Can't connect to authentication server"
+    rb"|Authentication backend error|Temporary authentication failure|generic failure"
+    rb"|remote authentication server unavailable"
+)
+_PROTOCOL = re.compile(
+    rb"Invalid authentication mechanism|Invalid base64 data|bad protocol / cancel|no mechanism available"
+    rb"|encryption needed|another step|invalid parameter"
+)
+_DOVECOT = re.compile(rb"Connection lost|Can't connect|Authentication backend error|Temporary authentication")
+
+
+def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    """The cause by the reason, the first that fits; a name or none decides where no reason is given."""
+    reason, name = found["reason"] or b"", found["username"]
+    username = None if name in (None, b"", b"(unavailable)") else untrusted(name)
+    method = untrusted(found["method"])
+    if _BACKEND.match(reason):
+        return AuthBackendFailed(
+            envelope,
+            client(found),
+            "dovecot" if _DOVECOT.match(reason) else "cyrus",
+            method,
+            username,
+            untrusted(reason),
+        )
+    cause: AuthCause = "credentials"
+    if _PROTOCOL.match(reason):
+        cause = "protocol"
+    elif reason == b"(reason unavailable)":
+        reason = b""
+        if name is not None and username is None:
+            cause = "protocol"  # Dovecot never saw a name
+    return AuthFailed(envelope, client(found), method, cause, untrusted(reason), username)
+
+
+def _auth_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    return AuthFailed(
+        envelope, client(found), untrusted(found["method"]), "aborted", untrusted(b"authentication aborted"), None
+    )
+
+
+_CYRUS_BROKEN = re.compile(rb"cannot connect to saslauthd|unable to open")
+
+
+def _auth_detail(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    reason = found["reason"]
+    if _CYRUS_BROKEN.match(reason):
+        return AuthBackendFailed(envelope, None, "cyrus", None, None, untrusted(reason))
+    return AuthDetail(envelope, untrusted(reason))
+
+
+def _auth_backend(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    return AuthBackendFailed(envelope, None, "dovecot", None, None, untrusted(found["reason"]))
+
+
+_HEAD = "Nov 22 09:53:31 mx1 postfix/smtpd[229]: "
+
+RULES = (
+    Rule(
+        name="smtpd-sasl-failed",
+        since="2.3",
+        example=f"{_HEAD}warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: UGFzc3dvcmQ6, "
+        "sasl_username=alice@example.org",
+        pattern=rf"warning: {CLIENT}: SASL (?P<method>.{{0,100}}?) authentication failed"
+        r"(?:: ?(?P<reason>.*?))??(?:, sasl_username=(?P<username>.*))?",
+        words=("warning",),
+        build=_auth_failed,
+        source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_authenticate",
+    ),
+    Rule(
+        name="smtpd-sasl-aborted",
+        since="2.10",
+        example=f"{_HEAD}warning: unknown[192.0.2.7]: SASL LOGIN authentication aborted",
+        pattern=rf"warning: {CLIENT}: SASL (?P<method>.{{0,100}}?) authentication aborted",
+        words=("warning",),
+        build=_auth_aborted,
+        source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_authenticate",
+    ),
+    Rule(
+        name="smtpd-cyrus-detail",
+        since="2.10",
+        example=f"{_HEAD}warning: SASL authentication failure: Password verification failed",
+        pattern=r"warning: SASL authentication (?:failure|problem): (?P<reason>.*)",
+        words=("warning",),
+        build=_auth_detail,
+        source="xsasl/xsasl_cyrus_log.c: xsasl_cyrus_log",
+    ),
+    Rule(
+        name="smtpd-dovecot-backend",
+        since="2.10",
+        example=f"{_HEAD}warning: SASL: Connect to Dovecot auth socket 'private/auth' failed: Connection refused",
+        pattern=r"warning: SASL: (?P<reason>.*)",
+        words=("warning",),
+        build=_auth_backend,
+        source="xsasl/xsasl_dovecot_server.c",
+    ),
+    Rule(
+        name="smtpd-no-mechanisms",
+        since="2.10",
+        example=f"{_HEAD}fatal: no SASL authentication mechanisms",
+        pattern=r"fatal: (?P<reason>no SASL authentication mechanisms)",
+        words=("fatal",),
+        build=_auth_backend,
+        source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_activate",
+    ),
+)

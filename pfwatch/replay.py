@@ -1,0 +1,153 @@
+"""Finished logs through the pipeline: what the daemon would have done.
+
+Enters: paths of logs and settings. Leaves: the events of a log, or a report of a replay. Nothing is sent or kept.
+This file must never know a mail server, a database or a clock other than the log's.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from pfwatch.detection.incident import Incident
+from pfwatch.events import Event
+from pfwatch.parsing.scanner import FATES, Scanner
+from pfwatch.pipeline import Outcome, Pipeline, Settings
+from pfwatch.records.time import TimeReader, stamp
+from pfwatch.sessions import Sessions
+from pfwatch.sources.archive import read_file, read_stream
+from pfwatch.sources.position import Block
+from pfwatch.sources.settings import SourceSettings
+
+STANDARD_INPUT = "-"
+
+
+class ToldNotification(msgspec.Struct, frozen=True):
+    """A notification as the report shows it."""
+
+    incident: str | None
+    reason: str
+    at: str
+    subject_line: str
+
+
+class FoundIncident(msgspec.Struct, frozen=True):
+    """An incident as the report shows it; times in RFC 3339."""
+
+    rule: str
+    severity: str
+    subject: str
+    count: int
+    first: str
+    last: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What the daemon would have done. `lines` are unweighted and add up; `counts` are weighted."""
+
+    lines: dict[str, int]
+    counts: dict[str, int]
+    incidents: list[FoundIncident]
+    notifications: list[ToldNotification]
+    misnamed: int = 0
+    """Lines whose tag a syslog template cut to `postfix`; no part of the public object."""
+
+
+def blocks(paths: Iterable[str], settings: SourceSettings) -> Iterator[Block]:
+    """The blocks of finished logs, one after the other; `-` is standard input. Raises SourceError."""
+    for path in paths:
+        if path == STANDARD_INPUT:
+            yield from read_stream(sys.stdin.buffer, settings, reference=time.time())
+        else:
+            yield from read_file(path, settings)
+
+
+def replay(
+    paths: Iterable[str],
+    settings: Settings,
+    source: SourceSettings,
+    progress: Callable[[str, int], None] = lambda _source, _size: None,
+) -> Report:
+    """Read finished logs to their end. `progress` hears of each block: its source and its size in bytes."""
+    pipeline = Pipeline(settings)
+    summary = _Summary(settings)
+    for block in blocks(paths, source):
+        summary.add(pipeline.feed(block.data, block.source, block.reference))
+        progress(block.source, len(block.data))
+    summary.add(pipeline.finish())
+    return summary.report()
+
+
+def finished_events(paths: Iterable[str], settings: Settings, source: SourceSettings) -> Iterator[Event]:
+    """Every event of finished logs after correlation, one per incident, in the order in which each is complete."""
+    sessions = Sessions()
+    scanners: dict[str, Scanner] = {}
+    for block in blocks(paths, source):
+        if block.source not in scanners:
+            times = TimeReader(settings.zone, settings.year)
+            scanners[block.source] = Scanner(sessions, times, every_event=True)
+        scanners[block.source].scan(block.data, block.reference)
+        yield from sessions.take()
+    sessions.finish()
+    yield from sessions.take()
+
+
+def size_of(paths: Iterable[str]) -> int | None:
+    """Bytes in these files together, None where that cannot be known (standard input, compressed files)."""
+    size = 0
+    for path in paths:
+        if path == STANDARD_INPUT or Path(path).suffix in {".gz", ".bz2", ".xz", ".zst"}:
+            return None
+        try:
+            size += Path(path).stat().st_size
+        except OSError:
+            return None
+    return size
+
+
+class _Summary:
+    """Sums up outcomes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._zone = settings.zone
+        self._lines = dict.fromkeys(("total", *FATES[1:2], FATES[0], *FATES[2:]), 0)
+        self._counts: dict[str, int] = {}
+        self._incidents: dict[str, Incident] = {}
+        self._notifications: list[ToldNotification] = []
+        self._misnamed = 0
+
+    def add(self, outcome: Outcome) -> None:
+        counts = self._counts
+        for event in outcome.events:
+            counts[event.kind] = counts.get(event.kind, 0) + event.envelope.weight
+        if outcome.tally is not None:
+            self._lines["total"] += outcome.tally.total
+            for fate, lines in outcome.tally.fates().items():
+                self._lines[fate] += lines
+            for (rule, _, _), weight in outcome.tally.counts.items():
+                if rule.kind is not None:
+                    counts[rule.kind.kind] = counts.get(rule.kind.kind, 0) + weight
+            self._misnamed += outcome.tally.misnamed
+        for change in outcome.changes:
+            self._incidents[change.incident.id] = change.incident
+        for notification in outcome.notifications:
+            lead = notification.incidents[0].id if notification.incidents else None
+            at = stamp(notification.at, self._zone)
+            self._notifications.append(ToldNotification(lead, notification.reason, at, notification.subject_line))
+
+    def report(self) -> Report:
+        incidents = [
+            FoundIncident(
+                incident.rule,
+                incident.severity,
+                incident.subject,
+                incident.count,
+                stamp(incident.first, self._zone),
+                stamp(incident.last, self._zone),
+            )
+            for incident in sorted(self._incidents.values(), key=lambda one: (one.first, one.id))
+        ]
+        counts = dict(sorted(self._counts.items()))
+        return Report(self._lines, counts, incidents, self._notifications, self._misnamed)
