@@ -1,16 +1,18 @@
-"""Writes the reference pages that are made from the tables in the code.
+"""Writes the reference pages that are made from the tables in the code, and the output that other pages show.
 
 Run from the checkout: `python -m docs.generate` writes, `python -m docs.generate --check` only says which are stale.
 """
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from docs.shown import ROOT, refreshed
+from docs.tables import commands_page, configuration_page, detection_page, events_page, grammar_page
 from pfwatch.metrics.catalogue import DROP_IN, NOT_EXPORTED, OWN, POSTFIX, Metric
 
-REFERENCE = Path(__file__).parent / "reference"
+REFERENCE = ROOT / "docs" / "reference"
 GENERATED = "<!-- Made by docs/generate.py from the tables in the code. Change those, not this page. -->\n"
 
 
@@ -75,7 +77,27 @@ def _meaning(metric: Metric) -> str:
     return " ".join(filter(None, (metric.help, metric.note, buckets)))
 
 
-PAGES: dict[str, Callable[[], str]] = {"metrics.md": metrics_page}
+def _with_head(page: Callable[[], str]) -> Callable[[], str]:
+    return lambda: f"{GENERATED}\n{page().rstrip()}\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "commands.md": _with_head(commands_page),
+    "configuration.md": _with_head(configuration_page),
+    "detection.md": _with_head(detection_page),
+    "events.md": _with_head(events_page),
+    "grammar.md": _with_head(grammar_page),
+    "metrics.md": metrics_page,
+}
+
+
+def written() -> Iterator[tuple[Path, str]]:
+    """Every page that this program has a part in, as it should be."""
+    for name, page in PAGES.items():
+        yield REFERENCE / name, page()
+    for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*/*.md"))):
+        if path.parent != REFERENCE:
+            yield path, refreshed(path.read_text(encoding="utf-8"))
 
 
 def main() -> int:
@@ -84,15 +106,14 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
     stale = 0
-    for name, page in PAGES.items():
-        path, text = REFERENCE / name, page()
+    for path, text in written():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale += 1
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        sys.stdout.write(f"{'stale' if check else 'written'}: docs/reference/{name}\n")
+        sys.stdout.write(f"{'stale' if check else 'written'}: {path.relative_to(ROOT)}\n")
     return 1 if check and stale else 0
 
 

@@ -15,7 +15,7 @@ deadline, and deadlines that lie before an event happen before it; so the story 
 however fast it is read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import tzinfo
 
 import msgspec
@@ -27,7 +27,8 @@ from pfwatch.detection.detector import Change, Detector
 from pfwatch.detection.settings import DetectionSettings
 from pfwatch.events import Event
 from pfwatch.metrics.counters import Counters
-from pfwatch.metrics.facts import TALLIES, UNREAD_LINES, record
+from pfwatch.metrics.facts import record
+from pfwatch.metrics.facts import tally as count_tally
 from pfwatch.parsing.scanner import Scanner, Tally
 from pfwatch.records.header import postfix_tag
 from pfwatch.records.time import TimeReader
@@ -83,9 +84,6 @@ class Pipeline:
         for event in outcome.events:
             self._follow(event, outcome, clock)
         self._count(source, scanner, outcome)
-        newest = scanner.newest()
-        if newest is not None:
-            self._pass_time(newest, outcome, clock)
         return outcome
 
     def tick(self, now: float, clock: float | None = None) -> Outcome:
@@ -94,7 +92,8 @@ class Pipeline:
         outcome = Outcome(events=self._sessions.take())
         for event in outcome.events:
             self._follow(event, outcome, clock)
-        self._pass_time(now, outcome, clock)
+        # What still waits for its library's words happened before whatever is due behind it.
+        self._pass_time(min(now, self._sessions.waiting_since()), outcome, clock)
         self._note(outcome)
         return outcome
 
@@ -171,11 +170,11 @@ class Pipeline:
         for (rule, tag, fields), weight in tally.counts.items():
             known = postfix_tag(tag)
             if known:
-                TALLIES[rule.name](counters, known.service, known.daemon, fields, weight)
+                count_tally(counters, rule.name, known, fields, weight)
         for (tag, severity), weight in tally.unread.items():
             known = postfix_tag(tag)
             if known:
-                counters.add(UNREAD_LINES, (known.daemon, severity), weight)
+                counters.add("postfix_unsupported_log_entries_total", (known.daemon, severity), weight)
         for fate, lines in tally.fates().items():
             if lines:
                 counters.add("pfwatch_lines_total", (source, fate), lines)
@@ -200,7 +199,3 @@ class Pipeline:
             if evicted > self._evicted.get(rule, 0):
                 counters.add("pfwatch_subjects_evicted_total", (rule,), evicted - self._evicted.get(rule, 0))
                 self._evicted[rule] = evicted
-
-
-Follow = Callable[[Outcome], None]
-"""Whoever looks at what each call brought about."""

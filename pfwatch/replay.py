@@ -15,10 +15,10 @@ from pfwatch.detection.incident import Incident
 from pfwatch.events import Event
 from pfwatch.parsing.scanner import FATES, Scanner
 from pfwatch.pipeline import Outcome, Pipeline, Settings
+from pfwatch.position import Block
 from pfwatch.records.time import TimeReader, stamp
 from pfwatch.sessions import Sessions
 from pfwatch.sources.archive import read_file, read_stream
-from pfwatch.sources.position import Block
 from pfwatch.sources.settings import SourceSettings
 
 STANDARD_INPUT = "-"

@@ -7,8 +7,9 @@ Must never know: what pfwatch does, or when; the daemon decides that. Facts: sd_
 import errno
 import os
 import socket
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -87,6 +88,16 @@ class Notifier:
             self.failed = None
         except OSError as error:
             self.failed = error
+
+
+def say_to_stderr(*, journal: bool) -> Callable[[int, str], None]:
+    """Messages on standard error, with the priority in front where the journal reads them (sd-daemon(3))."""
+
+    def say(priority: int, text: str) -> None:
+        line = "".join(letter if letter.isprintable() else "?" for letter in text)
+        print(f"<{priority}>{line}" if journal else f"pfwatch: {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+    return say
 
 
 def credential(name: str, environ: Mapping[str, str]) -> str | None:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 CORE = (
     "table",
+    "position",
     "events",
     "records",
     "parsing",

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -27,6 +27,14 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
 
 class _Commands(click.Group):
     """Imports a subcommand when it is named, so that `--help` is quick."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand; end as the shell would have it when the reader of our output had enough."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click itself would end with 1, which means findings
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(128 + signal.SIGPIPE)
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -51,9 +59,5 @@ def _pfwatch() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
-    try:
-        _pfwatch.main(prog_name="pfwatch", standalone_mode=True)
-    except BrokenPipeError:  # the reader of our output had enough; what the shell would have us end with
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+    _pfwatch.main(prog_name="pfwatch", standalone_mode=True)
     sys.exit(0)

@@ -30,9 +30,9 @@ def run(config: Path | None, logs: tuple[str, ...], state: str | None) -> None:
     Without a configuration pfwatch finds the log by itself and says what it chose. SIGTERM ends it, SIGHUP reads the
     configuration again.
     """
-    from pfwatch.daemon import Daemon, DaemonError, say_to_stderr, serve
-    from pfwatch.store.database import StateError
-    from pfwatch.systemd import Notifier
+    from pfwatch.daemon import Daemon, DaemonError, serve
+    from pfwatch.store.errors import StateError
+    from pfwatch.systemd import Notifier, say_to_stderr
     from pfwatch.web.server import WebError
 
     say = say_to_stderr(journal="JOURNAL_STREAM" in os.environ)
@@ -79,7 +79,7 @@ def _settings(config: Path | None, logs: tuple[str, ...], state: str | None) -> 
             found = find_log()
         except SourceError as error:
             fail(str(error), USAGE)
-        click.echo(f"pfwatch: {found.reason}", err=True)
+        click.echo(f"pfwatch: {found.why}", err=True)
         if found.path is None:
             fail("reading the journal is not built yet; name a log file with --log or [log] paths", USAGE)
         source = msgspec.structs.replace(source, paths=(found.path,))

@@ -7,6 +7,7 @@ Time is the records' own. Everything that happens by waiting has a deadline and 
 deadlines, whenever `tick` is called: so the story does not depend on how often that is.
 """
 
+import heapq
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -43,7 +44,8 @@ class Detector:
         self._allowed_by: dict[str, Networks] = {}
         self._open: dict[Key, None] = {}
         self._rules: dict[type[Event], list[DetectionRule]] = {}
-        self._next_end = float("inf")
+        self._ends: list[tuple[float, Key]] = []
+        """A heap with one row for each open incident: a moment before which it does not end."""
         for rule in RULES:
             numbers = settings.rules.get(rule.name)
             if numbers is None or not numbers.enabled:
@@ -53,8 +55,8 @@ class Detector:
             for kind in rule.wants:
                 self._rules.setdefault(kind, []).append(rule)
 
-    def feed(self, event: Event, line: str) -> list[Change]:
-        """Count one event; `line` is the log line it came from, for the evidence."""
+    def feed(self, event: Event) -> list[Change]:
+        """Count one event."""
         rules = self._rules.get(type(event))
         if not rules or event.envelope.part_of is not None:
             return []
@@ -62,21 +64,24 @@ class Detector:
         for rule in rules:
             hit = rule.read(event)
             if hit is not None and hit.client.ip is not None:
-                changes += self._count(rule.name, event, hit, line)
+                changes += self._count(rule.name, event, hit)
         return changes
 
     def tick(self, now: float) -> list[Change]:
         """End the incidents that have been quiet for a whole window by `now`."""
-        if now < self._next_end:
-            return []
-        due = sorted((self._end_of(key), key) for key in self._open if self._end_of(key) <= now)
-        changes = [self._end(key, at) for at, key in due]
-        self._next_end = min((self._end_of(key) for key in self._open), default=float("inf"))
+        changes: list[Change] = []
+        while self._ends and self._ends[0][0] <= now:
+            at, key = heapq.heappop(self._ends)
+            end = self._end_of(key)
+            if end > at:  # back in line: another one may end before it
+                heapq.heappush(self._ends, (end, key))
+            else:
+                changes += self._end(key, end)
         return changes
 
     def next_deadline(self) -> float:
-        """When something happens by waiting, at the latest; infinity if nothing does."""
-        return min((self._end_of(key) for key in self._open), default=float("inf"))
+        """A moment before which nothing happens by waiting; infinity if nothing does."""
+        return self._ends[0][0] if self._ends else float("inf")
 
     def incident(self, key: Key) -> Incident | None:
         """An open incident as it stands."""
@@ -89,6 +94,10 @@ class Detector:
             incident = self.incident(key)
             if incident:
                 yield incident
+
+    def open_count(self, rule: str) -> int:
+        """How many incidents of a rule are open."""
+        return sum(key[0] == rule for key in self._open)
 
     def mark(self, key: Key, count: int) -> None:
         """Say `grew` when the incident's count reaches this."""
@@ -113,30 +122,31 @@ class Detector:
         """Go on with what `drain` gave."""
         for name, table in self._watches.items():
             table.restore(saved.get(f"watch:{name}", {}))
+            table.rows = dict(sorted(table.rows.items(), key=lambda row: row[1].last))  # saved in no order
             opened = [(watch.opened, subject) for subject, watch in table.rows.items() if watch.opened is not None]
             self._open.update(((name, subject), None) for _, subject in sorted(opened))
-        self._next_end = self.next_deadline()
+        self._ends = [(self._end_of(key), key) for key in self._open]
+        heapq.heapify(self._ends)
 
-    def _count(self, rule: str, event: Event, hit: Hit, line: str) -> list[Change]:
+    def _count(self, rule: str, event: Event, hit: Hit) -> list[Change]:
         ip = hit.client.ip or ""
         if ip in self._allowed or ip in self._allowed_by[rule]:
             return []
         numbers, table, subject = self.rule(rule), self._watches[rule], subject_of(ip)
         key, at = (rule, subject), event.envelope.at
         watch = table.get(subject) or Watch(event.envelope.host)
-        watch.add(event.envelope, hit, line, numbers.window)
+        watch.add(event.envelope, hit, numbers.window)
         self._forget_quiet(table, at - numbers.window)
         changes = []
         if watch.opened is None and watch.count >= numbers.threshold:
             watch.open(rule, subject, at)
             self._open[key] = None
+            heapq.heappush(self._ends, (at + numbers.window, key))
             changes.append(Change("opened", key, at, watch.incident(rule, subject, numbers)))
         elif watch.mark is not None and watch.count >= watch.mark:
             watch.mark = None
             changes.append(Change("grew", key, at, watch.incident(rule, subject, numbers)))
         table.put(subject, watch)
-        if watch.opened is not None:
-            self._next_end = min(self._next_end, self._end_of(key))
         return changes
 
     def _forget_quiet(self, table: Table[str, Watch], before: float) -> None:
@@ -151,8 +161,10 @@ class Detector:
         watch = self._watches[key[0]].get(key[1])
         return watch.last + self.rule(key[0]).window if watch else 0.0
 
-    def _end(self, key: Key, at: float) -> Change:
+    def _end(self, key: Key, at: float) -> list[Change]:
         rule, subject = key
-        watch = self._watches[rule].drop(subject) or Watch("")
         del self._open[key]
-        return Change("ended", key, at, watch.incident(rule, subject, self.rule(rule), ended=at))
+        watch = self._watches[rule].drop(subject)
+        if watch is None:  # given up for want of room, and counted there
+            return []
+        return [Change("ended", key, at, watch.incident(rule, subject, self.rule(rule), ended=at))]

@@ -43,7 +43,7 @@ class Watch(msgspec.Struct):
     begin: list[str] = []
     end: list[str] = []
 
-    def add(self, envelope: Envelope, hit: Hit, line: str, window: int) -> None:
+    def add(self, envelope: Envelope, hit: Hit, window: int) -> None:
         """Count one hit."""
         at = envelope.at
         if self.opened is None:
@@ -63,7 +63,7 @@ class Watch(msgspec.Struct):
         if len(self.chart) > _CHART:
             del self.chart[min(self.chart)]
         lines = self.begin if len(self.begin) < _EVIDENCE else self.end
-        lines.append(line[:_EVIDENCE_LENGTH])
+        lines.append(envelope.line[:_EVIDENCE_LENGTH].decode("utf-8", "backslashreplace"))
         if len(self.end) > _EVIDENCE:
             del self.end[0]
 

@@ -102,7 +102,7 @@ RECIPIENT_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 MICROSECONDS = 1_000_000
 NEVER = "Never incremented, there as here: no line of Postfix says this. Kept for dashboards that name it."
-UNREAD = "Counted from lines that have no event of their own yet, so these lines are also in the unsupported ones."
+UNREAD = "Not complete in this version: lines that it counts are not read yet, they are among the unsupported ones."
 
 
 def _drop_in(name: str, text: str, *labels: Label, note: str = "") -> Metric:

@@ -15,6 +15,8 @@ from pfwatch.events import Untrusted
 from pfwatch.parsing.fragments import ADDRESS, untrusted_or_none
 
 _CODE = re.compile(rb"([2-5][0-9][0-9]) (?:([245]\.[0-9]{1,3}\.[0-9]{1,3}) )?")
+_LONGEST = 2000
+"""Bytes of a body at which Postfix cuts (MSG_SYSLOG_RECLEN). The time for a hostile tail grows with its square."""
 _STARTS = (b"; from=<", b"; to=<", b"; proto=", b"; helo=<")
 _TAIL = re.compile(
     rf"; (?:from=<(?P<sender>{ADDRESS}|.*?)>(?=,? (?:to=<|proto=)|\Z),? ?)??"
@@ -55,6 +57,7 @@ class Reply(NamedTuple):
 
 def read_reply(text: bytes) -> Reply:
     """Take the part of a line behind `from name[address]: ` to pieces."""
+    text = text[:_LONGEST]
     begin, ambiguous = _tail_begin(text)
     said, tail = text[:begin], text[begin:]
     found = _TAIL.match(tail) if tail else None

@@ -15,13 +15,13 @@ QUEUE_ID: Final = r"(?:NOQUEUE|[0-9A-F]{5,20}+|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-
 """A short id (hexadecimal), a long one (`enable_long_queue_ids`, base 52 without vowels), or none yet."""
 
 _CLOCK = r"[0-2][0-9]:[0-5][0-9]:[0-6][0-9]"
-_BSD_TIME = rf"[A-Z][a-z][a-z] [ 0-3][0-9] {_CLOCK}(?:\.[0-9]{{1,9}})?+"
-_ISO_TIME = rf"[0-9]{{4}}-[01][0-9]-[0-3][0-9]T{_CLOCK}(?:[.,][0-9]{{1,9}})?+(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?+"
+_BSD_TIME = rf"[A-Z][a-z][a-z] [ 0-3][0-9] {_CLOCK}(?:\.[0-9]{{1,9}})?"
+_ISO_TIME = rf"[0-9]{{4}}-[01][0-9]-[0-3][0-9]T{_CLOCK}(?:[.,][0-9]{{1,9}})?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?"
 _UNIX_TIME = r"[0-9]{9,11}\.[0-9]{1,9}"
 
 _TAG = r"([^ \n\[:]++)"
-_BODY = rf"((?:({QUEUE_ID}): )?+([^ :=\n]*+)[^\n]*+)"
-_SYSLOG = rf"([^ \n]++) {_TAG}(?:\[([0-9]++)\])?+: ?+{_BODY}"
+_BODY = rf"((?:({QUEUE_ID}): )?([^ :=\n]*+)[^\n]*+)"
+_SYSLOG = rf"([^ \n]++) {_TAG}(?:\[([0-9]++)\])?: ?+{_BODY}"
 
 FORMS: Final[dict[str, str]] = {
     # RFC 3164 as written by rsyslog, syslogd, postlogd (zero-padded day) and `journalctl -o short[-precise]`
@@ -32,7 +32,7 @@ FORMS: Final[dict[str, str]] = {
     "unix": rf"({_UNIX_TIME}) {_SYSLOG}",
     # RFC 5424: <PRI>1 TIME HOST APP-NAME PROCID MSGID STRUCTURED-DATA MSG
     "rfc5424": rf"<[0-9]{{1,3}}>1 ({_ISO_TIME}) ([^ \n]++) ([^ \n]++) (?:-|([0-9]++)|[^ \n]++) [^ \n]++ "
-    rf'(?:-|(?:\[(?:[^\]"\n]++|"(?:[^"\\\n]++|\\.)*+")*+\])++)(?: (?:\xef\xbb\xbf)? ?+|(?=\n|\Z)){_BODY}',
+    rf'(?:-|(?:\[(?:[^\]"\n]++|"(?:[^"\\\n]++|\\.)*")*\])+)(?: (?:\xef\xbb\xbf)? ?+|(?=\n|\Z)){_BODY}',
     # as BSD, with the priority that stands on the wire
     "wire": rf"<[0-9]{{1,3}}>({_BSD_TIME}|{_ISO_TIME}) {_SYSLOG}",
 }
@@ -64,7 +64,7 @@ REPEATED: Final = re.compile(rb"message repeated ([0-9]{1,6}) times?: \[ ?(.*)\]
 """rsyslog's `$RepeatedMsgReduction`: the line stood once before and came N times more."""
 
 LAST_REPEATED: Final = re.compile(
-    rf"(?:<[0-9]{{1,3}}>)?+({_BSD_TIME}|{_ISO_TIME}) (?:(?!last |--- )([^ \n]++) )?+"
+    rf"(?:<[0-9]{{1,3}}>)?({_BSD_TIME}|{_ISO_TIME}) (?:(?!last |--- )([^ \n]++) )?"
     rf"(?:--- )?last message repeated ([0-9]{{1,6}}) times?(?: ---)?".encode()
 )
 """The BSD syslogd's form: no tag; the line before it in the file, N times more."""

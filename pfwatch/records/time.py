@@ -53,6 +53,8 @@ class TimeReader:
             if text[:1].isalpha():
                 return self._bsd(text)
             if text[4:5] == b"-":
+                if text[17:19] == b"60":  # a leap second, as below
+                    text = text[:17] + b"59" + text[19:]
                 return self._moment(datetime.fromisoformat(text.decode().replace(",", ".")))
             return self._moment(datetime.fromtimestamp(float(text), UTC))
         except (ValueError, OverflowError, KeyError):

@@ -11,6 +11,7 @@ import msgspec
 
 from pfwatch.events import (
     AuthBackendFailed,
+    AuthDetail,
     AuthFailed,
     AuthProbed,
     Client,
@@ -103,6 +104,10 @@ class Sessions:
             return self._handshake_failed(event, process)
         if isinstance(event, TlsDetail):
             return self._library_problem(event, process)
+        if isinstance(event, AuthDetail):
+            return msgspec.structs.replace(
+                event, envelope=msgspec.structs.replace(event.envelope, part_of="auth_failed")
+            )
         if isinstance(event, AuthFailed | AuthBackendFailed):
             event = self._auth_failed(event, process)
         elif isinstance(event, MessageQueued | MessageIdentified | MilterAction):
@@ -117,6 +122,10 @@ class Sessions:
         for process, handshake in self._handshakes.oldest():
             if handshake.event.envelope.at + TLS_WAIT < now:
                 self._close(process)
+
+    def waiting_since(self) -> float:
+        """The time of the earliest event that is not complete yet; infinity if none waits."""
+        return min((handshake.event.envelope.at for handshake in self._handshakes.rows.values()), default=float("inf"))
 
     def finish(self) -> None:
         """Close everything: no line follows."""

@@ -138,7 +138,7 @@ def _config(app: Starlette) -> uvicorn.Config:
 def _listen(settings: WebSettings) -> socket.socket:
     host, port = settings.host, settings.port
     if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
-        raise WebError(f"cannot serve /metrics on port {port}: [web] port must be between 1 and 65535")
+        raise WebError(f"cannot serve /metrics on port {port}: [web] listen must be between 1 and 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICHOST
@@ -156,10 +156,10 @@ def _explain(error: OSError, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             "another process holds this port, perhaps a second pfwatch "
-            f"(`ss -ltnp 'sport = :{port}'` names it); stop it, or choose another [web] port"
+            f"(`ss -ltnp 'sport = :{port}'` names it); stop it, or choose another [web] listen"
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return "this machine does not have that address; correct [web] host (`ip address` lists the addresses)"
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return "not permitted; choose a [web] port of 1024 or above"
+        return "not permitted; choose a [web] listen of 1024 or above"
     return f"{error.strerror or error}; check [web] host and port"

@@ -184,22 +184,6 @@ ADDED: list[tuple[Event, dict[tuple[str, ...], float]]] = [
         ("postfix_smtp_status_deferred",): 1,
         ("postfix_smtp_deferred_messages_by_dsn_total", "4.4.1"): 1,
     }),
-    (unsupported("smtp", "connect to mx.example.net[192.0.2.9]:25: Connection timed out"), {
-        ("postfix_unsupported_log_entries_total", "smtp", "warning"): 1,
-        ("postfix_smtp_connection_timed_out_total",): 1,
-    }),
-    (unsupported("smtpd", "hostname a.example.org does not resolve to address 192.0.2.9"), {
-        ("postfix_unsupported_log_entries_total", "smtpd", "warning"): 1,
-        ("postfix_smtpd_forward_confirmed_reverse_dns_errors_total",): 1,
-    }),
-    (unsupported("bounce", "A1B2C3: sender non-delivery notification: D4E5F6"), {
-        ("postfix_unsupported_log_entries_total", "bounce", "warning"): 1,
-        ("postfix_bounce_non_delivery_notification_total",): 1,
-    }),
-    (unsupported("cleanup", "A1B2C3: reject: header Subject: x from a[192.0.2.9]; from=<> to=<x@example.org>"), {
-        ("postfix_unsupported_log_entries_total", "cleanup", "warning"): 1,
-        ("postfix_cleanup_messages_rejected_total",): 1,
-    }),
     (unsupported("smtpd", "new: connect to mx.example.net[192.0.2.9]:25: Connection timed out"), {
         ("postfix_unsupported_log_entries_total", "smtpd", "warning"): 1,
     }),

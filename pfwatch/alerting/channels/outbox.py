@@ -133,8 +133,10 @@ class Outbox:
             self._bell.clear()
             due = await self.deliver_due()
             nap = _LONGEST_NAP if due is None else min(_LONGEST_NAP, max(0.0, due - self._now()))
+            # Not wait_for(): before Python 3.12 it can lose a cancellation, and this would never end.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._bell.wait(), nap)
+                async with asyncio.timeout(nap):
+                    await self._bell.wait()
 
     async def deliver_due(self) -> float | None:
         """One round. Returns when the next one is due, None when nothing waits."""

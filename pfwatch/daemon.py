@@ -1,0 +1,349 @@
+"""The live run: sources -> pipeline -> state, metrics and mail. Wiring, no decisions.
+
+Enters: settings and signals. Leaves: a running pfwatch, and how it ended. This file must never know what a line means,
+when somebody is told, or how anything is kept.
+
+Order matters in one place: what a block brought about (position, counters, windows, incidents, outbox) is collected in
+one step of the event loop and committed in one transaction; only then it is shown on /metrics and mailed.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from pfwatch.alerting.notification import Notification
+from pfwatch.alerting.settings import AlertSettings, MailSettings
+from pfwatch.detection.settings import DetectionSettings
+from pfwatch.pipeline import Outcome, Pipeline, Settings
+from pfwatch.position import Block, FilePosition, Position
+from pfwatch.records.time import TimeReader
+from pfwatch.sources.begin import first_line_since
+from pfwatch.sources.follow import FileFollower
+from pfwatch.sources.settings import SourceSettings
+from pfwatch.store.changes import Changes
+from pfwatch.store.database import Store
+from pfwatch.store.errors import StateError
+from pfwatch.store.settings import StoreSettings
+from pfwatch.systemd import Notifier
+from pfwatch.web.settings import WebSettings
+
+End = Literal["stopped", "reload"]
+_STOP_WITHIN = 4.0
+"""Seconds in which a stop must be done; systemd is promised five."""
+_RETRY_COMMIT = 5.0
+_STATUS_EVERY = 10.0
+
+
+class DaemonSettings(msgspec.Struct, frozen=True):
+    """The settings of all parts; `pfwatch.config.Settings` has the same fields."""
+
+    source: SourceSettings = SourceSettings()
+    store: StoreSettings = StoreSettings()
+    web: WebSettings = WebSettings()
+    detection: DetectionSettings = msgspec.field(default_factory=DetectionSettings)
+    alerts: AlertSettings = AlertSettings()
+    mail: MailSettings = MailSettings()
+
+
+class DaemonError(Exception):
+    """pfwatch cannot run, in words that say what to do."""
+
+
+class Daemon:
+    """One run, from opening the state to closing it."""
+
+    def __init__(
+        self,
+        settings: DaemonSettings,
+        notifier: Notifier,
+        say: Callable[[int, str], None],
+        *,
+        now: Callable[[], float] = time.time,
+        tick_interval: float = 1.0,
+    ) -> None:
+        """`say` takes a syslog priority (3 error, 4 warning, 6 information) and a line; `now` is the wall's clock."""
+        self._settings = settings
+        self._notifier = notifier
+        self._say = say
+        self._now = now
+        self._tick_interval = tick_interval
+        zone: tzinfo | None = ZoneInfo(settings.source.time_zone) if settings.source.time_zone else None
+        self._zone = zone
+        self.pipeline = Pipeline(Settings(settings.detection, settings.alerts, zone), keep=True)
+        self.address = ""
+        """Where /metrics is served, once `ready` is set."""
+        self.ready = asyncio.Event()
+        self._followers: list[FileFollower] = []
+        self._positions: dict[str, Position] = {}
+        self._outbox: list[Notification] = []
+        self._uncommitted: Changes | None = None
+        self._unsaved = 0
+        self._commit_now = asyncio.Event()
+        self._ended: asyncio.Future[End] | None = None
+        self._wake_outbox: Callable[[], None] = lambda: None
+        self._lines = 0
+        self._progress = 0
+        self._problem: str | None = None
+
+    def stop(self, end: End = "stopped") -> None:
+        """End the run; a signal handler may call this."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(end)
+
+    async def run(self) -> End:
+        """Run until stopped. Raises DaemonError, StateError and WebError when it cannot begin."""
+        with ThreadPoolExecutor(1, "state") as thread:
+
+            async def in_thread(work: Callable[[], Any]) -> Any:
+                return await asyncio.get_running_loop().run_in_executor(thread, work)
+
+            store: Store = await in_thread(lambda: Store(Path(self._settings.store.path)))
+            try:
+                await self._restore(store, in_thread)
+                return await self._serve(store, in_thread)
+            finally:
+                await in_thread(store.close)
+
+    async def _restore(self, store: Store, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+        for note in store.notes:
+            self._say(4, note)
+        saved = await in_thread(store.load)
+        self.pipeline.restore(saved.kept)
+        self.pipeline.counters.restore(saved.counters)
+        self.pipeline.counters.committed()
+        for path in self._settings.source.paths:
+            position = saved.positions.get(path)
+            self._followers.append(
+                FileFollower(
+                    path,
+                    self._settings.source,
+                    position=position if isinstance(position, FilePosition) else None,
+                    start_at=self._first_offset,
+                    now=self._now,
+                )
+            )
+
+    def _first_offset(self, log: Any) -> int:
+        times = TimeReader(self._zone)
+        times.expect(self._now())
+        return first_line_since(log, self._now() - self._settings.source.first_read, times)
+
+    async def _serve(self, store: Store, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> End:
+        ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self._ended = ended
+        tasks = [asyncio.create_task(self._read(follower)) for follower in self._followers]
+        tasks += [asyncio.create_task(self._tick()), asyncio.create_task(self._commit(store, in_thread))]
+        web = None
+        try:
+            # What is not needed to begin is loaded behind the first look at the log.
+            web = await self._start_web()
+            tasks += self._start_outbox(store, in_thread)
+            self._notifier.ready(self._status())
+            self.ready.set()
+            waiting: list[asyncio.Future[Any]] = [ended, *tasks]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()  # raises what ended it
+            return ended.result()
+        finally:
+            self._notifier.stopping("Committing")
+            await _cancel(tasks)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_WITHIN):
+                    await self._commit_once(store, in_thread)
+                    if web is not None:
+                        await web.stop()
+
+    async def _start_web(self) -> Any:
+        if not self._settings.web.enabled:
+            return None
+        from pfwatch.web.server import WebServer
+
+        server = WebServer(self._settings.web, self.pipeline.counters, self._not_ready, self._not_healthy)
+        await server.start()
+        host, port = server.address
+        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._say(6, f"metrics on {self.address}/metrics")
+        return server
+
+    def _start_outbox(
+        self, store: Store, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
+    ) -> list[asyncio.Task[None]]:
+        if not self._settings.mail.recipients:
+            self._say(4, "no [mail] to is configured: incidents are shown on /metrics and in this log only")
+            return []
+        from pfwatch.alerting.channels.outbox import Outbox
+        from pfwatch.alerting.channels.smtp import SmtpChannel
+        from pfwatch.alerting.channels.templates import load_templates
+
+        zone = self._zone or datetime.now(UTC).astimezone().tzinfo or UTC
+        channel = SmtpChannel(self._settings.mail, load_templates(), time_zone=zone)
+        outbox = Outbox(
+            store,
+            [channel],
+            in_thread,
+            now=self._now,
+            on_result=self._sent,
+            say=lambda text: self._say(4, text),
+        )
+        self._wake_outbox = outbox.wake
+        return [asyncio.create_task(outbox.work())]
+
+    def _sent(self, channel: str, result: str) -> None:
+        self.pipeline.counters.add("pfwatch_notifications_total", (channel, result))
+
+    async def _read(self, follower: FileFollower) -> None:
+        counters = self.pipeline.counters
+        async with contextlib.aclosing(follower.blocks()) as blocks:
+            async for block in blocks:
+                self._feed(block)
+                counters.set("pfwatch_source_up", (block.source,), 1)
+                while follower.notes:
+                    self._say(4, f"{follower.path}: {follower.notes.pop(0)}")
+
+    def _feed(self, block: Block) -> None:
+        outcome = self.pipeline.feed(block.data, block.source, block.reference, self._now())
+        if block.position is not None:
+            self._positions[block.source] = block.position
+        self._unsaved += len(block.data)
+        self._lines += outcome.tally.total if outcome.tally else 0
+        self._progress += 1
+        self._take(outcome)
+        if self._unsaved >= self._settings.store.commit_bytes:
+            self._commit_now.set()
+
+    def _take(self, outcome: Outcome) -> None:
+        """Say what happened and put what is to be mailed into the next transaction."""
+        for change in outcome.changes:
+            if change.what != "grew":
+                one = change.incident
+                self._say(
+                    5, f"incident {change.what}: {one.rule}: {one.subject}: {one.count} since {_clock(one.first)}"
+                )
+        for notification in outcome.notifications:
+            self._say(5, f"notification ({notification.reason}): {notification.subject_line}")
+        if self._settings.mail.recipients:
+            self._outbox += outcome.notifications
+        if outcome.notifications:
+            self._commit_now.set()
+
+    async def _tick(self) -> None:
+        """Let time pass where the log is silent, feed the watchdog, say how it goes."""
+        said, seen, fed = self._now(), -1, time.monotonic()
+        interval = self._notifier.watchdog_interval
+        while True:
+            await asyncio.sleep(self._tick_interval)
+            problems = [f"{one.path} {one.problem}" for one in self._followers if one.problem]
+            self._tell_problem(problems)
+            at_end = all(follower.at_end for follower in self._followers)
+            if at_end:
+                self._take(self.pipeline.tick(self._now(), self._now()))
+                self._lag()
+            # Progress is a block read, or the knowledge that there is none.
+            if interval and (at_end or self._progress != seen) and time.monotonic() - fed >= interval / 2:
+                self._notifier.watchdog()
+                fed = time.monotonic()
+            seen = self._progress
+            if abs(self._now() - said) >= _STATUS_EVERY:
+                said = self._now()
+                self._notifier.status(self._status())
+
+    def _tell_problem(self, problems: list[str]) -> None:
+        problem = "; ".join(problems) or None
+        if problem != self._problem:
+            self._problem = problem
+            self._say(*((4, problem) if problem else (6, "every source can be read again")))
+            for follower in self._followers:
+                self.pipeline.counters.set("pfwatch_source_up", (follower.path,), 0 if follower.problem else 1)
+            self._notifier.status(self._status())
+
+    def _lag(self) -> None:
+        for follower in self._followers:
+            self.pipeline.counters.set("pfwatch_source_lag_seconds", (follower.path,), 0)
+
+    async def _commit(self, store: Store, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+        while True:
+            # Not wait_for(): before Python 3.12 it can lose a cancellation, and the daemon would not stop.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.store.commit_interval):
+                    await self._commit_now.wait()
+            self._commit_now.clear()
+            if not await self._commit_once(store, in_thread):
+                await asyncio.sleep(_RETRY_COMMIT)
+
+    async def _commit_once(self, store: Store, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> bool:
+        changes = self._uncommitted or self._collect()
+        if changes is None:
+            return True
+        begin = time.perf_counter()
+        try:
+            await in_thread(lambda: store.commit(changes))
+        except StateError as error:
+            if self._uncommitted is None:
+                self._say(3, f"{error}; trying again every {_RETRY_COMMIT:g} seconds")
+            self._uncommitted = changes
+            return False
+        self._uncommitted = None
+        self.pipeline.counters.committed()
+        self.pipeline.counters.observe("pfwatch_store_commit_seconds", (), time.perf_counter() - begin)
+        if changes.outbox:
+            self._wake_outbox()
+        return True
+
+    def _collect(self) -> Changes | None:
+        """Everything that changed, in one step of the loop."""
+        if not self._unsaved and not self._outbox and not self._positions:
+            return None
+        changes = Changes(self._positions, self.pipeline.counters.changed(), self.pipeline.drain(), self._outbox)
+        self._positions, self._outbox, self._unsaved = {}, [], 0
+        return changes
+
+    def _status(self) -> str:
+        if self._problem:
+            return self._problem
+        names = ", ".join(follower.path for follower in self._followers)
+        return f"Watching {names}: {self._lines:,} lines read, {len(self.pipeline.incidents())} incidents open"
+
+    def _not_ready(self) -> str | None:
+        return None if self.ready.is_set() else "the state is being loaded"
+
+    def _not_healthy(self) -> str | None:
+        return self._problem
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """End tasks; again and again, because a library in the middle of a conversation may swallow a cancellation."""
+    running = {task for task in tasks if not task.done()}
+    for _ in range(int(_STOP_WITHIN / 2 / 0.2)):
+        if not running:
+            return
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=0.2)
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+async def serve(daemon: Daemon) -> End:
+    """Run a daemon until SIGTERM, SIGINT or SIGHUP."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, daemon.stop)
+    loop.add_signal_handler(signal.SIGINT, daemon.stop)
+    loop.add_signal_handler(signal.SIGHUP, daemon.stop, "reload")
+    try:
+        return await daemon.run()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)

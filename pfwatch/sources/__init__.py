@@ -1,0 +1,1 @@
+"""Where log lines come from: files that are followed, finished files, standard input. Leaves: blocks of whole lines."""

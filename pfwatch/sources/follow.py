@@ -1,0 +1,241 @@
+"""Follows a log that grows and rotates, line by line, over restarts.
+
+Enters: the path of a log and the position up to which it was read. Leaves: blocks with positions, `problem` while the
+log cannot be read, `notes` about what was found. This file must never know what a line means or how a position is kept.
+"""
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from pfwatch.position import Block, FilePosition
+from pfwatch.sources.doorbell import Doorbell
+from pfwatch.sources.errors import explain
+from pfwatch.sources.identity import FINGERPRINT_BYTES, length_of
+from pfwatch.sources.openlog import CompressedLog, OpenLog, ReplacedError, open_log
+from pfwatch.sources.rotated import open_rest
+from pfwatch.sources.settings import SourceSettings
+
+_HOT = 5
+"""A busy log is looked at this many times as often as a quiet one."""
+_COOLING = 1.5
+"""How much longer the wait gets with each look that finds nothing."""
+
+
+class FileFollower:
+    """One log. `poll` is one step and never waits; `blocks` is `poll` with the waiting around it.
+
+    What counts is what a look at the files shows, each time: the path's file, the open file's size and beginning. A
+    file is left for the next one once that one has content and this one has had nothing more since: until then its
+    writer may not have noticed the rotation.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        settings: SourceSettings,
+        *,
+        position: FilePosition | None = None,
+        start_at: Callable[[BinaryIO], int] | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`start_at` finds the offset of the line to begin with when there is no position; without it, the first."""
+        self.path = path
+        self.problem: str | None = None
+        """Why the log cannot be read at present."""
+        self.notes: list[str] = []
+        """What an administrator should know, oldest first; whoever says it clears it."""
+        self.at_end = False
+        """The last `poll` left nothing unread."""
+        self.caught_up = asyncio.Event()
+        """Set by `blocks` whenever nothing is left unread, be there ever a line or not."""
+        self._settings = settings
+        self._position = position
+        self._last_note = ""
+        self._start_at = start_at
+        self._now = now
+        self._logs: deque[OpenLog] = deque()
+        """The file being read, then those that come after it."""
+
+    def close(self) -> None:
+        """Let go of the files; `poll` would open them again at the last block's end."""
+        for log in self._logs:
+            log.close()
+        self._logs.clear()
+
+    async def blocks(self) -> AsyncGenerator[Block, None]:
+        """Blocks for ever. Close it (contextlib.aclosing) to let go of the files and of the watch on the directory."""
+        interval = self._settings.poll_interval
+        try:
+            with Doorbell(str(Path(self.path).parent)) as doorbell:
+                if doorbell.problem:
+                    self.notes.append(doorbell.problem)
+                while True:
+                    block = self.poll()
+                    if self.at_end:
+                        self.caught_up.set()
+                    else:
+                        self.caught_up.clear()
+                    if block is not None:
+                        interval = self._settings.poll_interval / _HOT
+                        yield block
+                    # Also when more is there: other tasks get their turn between two blocks.
+                    await doorbell.wait(interval) if self.at_end else await asyncio.sleep(0)
+                    if block is None:
+                        interval = min(interval * _COOLING, self._settings.poll_interval)
+        finally:
+            self.close()
+
+    def poll(self) -> Block | None:
+        """Read at most one block. None: no whole line in this step; whether more is to be read, `at_end` says."""
+        self.at_end = False
+        newest = self._look()
+        if not self._logs and not self._begin():
+            self.at_end = True
+            return None
+        log = self._logs[0]
+        try:
+            lines = log.read()
+        except ReplacedError:
+            self._begin_again(log)
+            return None
+        except OSError as error:
+            self._unreadable(log, error)
+            return None
+        more = len(self._logs) > 1 or self._is_another(newest)
+        if not lines and log.at_end and more:
+            return self._leave(log)
+        self.at_end = log.at_end and not more
+        return self._block(log, lines) if lines else None
+
+    def _block(self, log: OpenLog, lines: bytes) -> Block:
+        self._position = log.position()
+        reference = log.modified if len(self._logs) > 1 else self._now()
+        return Block(self.path, lines, reference, self._position, caught_up=self.at_end)
+
+    def _look(self) -> os.stat_result | None:
+        """What is at the path now; None, and a problem, when nothing is."""
+        try:
+            status = os.stat(self.path)  # noqa: PTH116 - the fewest steps, many times a second
+        except OSError as error:
+            self.problem = explain(self.path, error)
+            return None
+        self.problem = None
+        return status
+
+    def _is_another(self, newest: os.stat_result | None) -> bool:
+        """Whether the path is another file now, and its writer there already."""
+        log = self._logs[0]
+        return newest is not None and newest.st_size > 0 and (newest.st_dev, newest.st_ino) != (log.device, log.inode)
+
+    def _begin(self) -> bool:
+        """Open the file in which the position is and all that came after it; False when there is nothing to read."""
+        newest = None
+        try:
+            newest = open_log(self.path, Path(self.path), self._settings)
+        except FileNotFoundError:
+            pass  # moved away while pfwatch was down, perhaps, and the new one is not there yet
+        except OSError as error:
+            self.problem = explain(self.path, error)
+            return False  # perhaps the very file of the position: wait until it can be compared
+        if newest and self._position is None:
+            newest.go_to(self._first_offset(newest))
+        elif self._position:
+            self._find_place(self._position, newest)
+        if newest:
+            # An empty one after a rotated one waits: the writer may still be in the rotated one.
+            self._logs.append(newest) if newest.size() > 0 or not self._logs else newest.close()
+        return bool(self._logs)
+
+    def _find_place(self, position: FilePosition, newest: OpenLog | None) -> None:
+        if newest and newest.is_file_of(position):
+            self._go_on(newest, position)
+            return
+        self._logs.extend(self._rest(position, newest))
+        if self._logs or not newest:
+            return
+        if newest.holds(position):  # restored or copied from elsewhere
+            self._go_on(newest, position)
+        elif position.offset:
+            self._note(
+                f"{self.path} is not the file that was read before, which is not beside it as a rotated one either: "
+                "what was written to that one since may be lost; reading the present one from its beginning"
+            )
+
+    def _begin_again(self, log: OpenLog) -> None:
+        """The file was truncated: what of it was unread may be in a copy beside it."""
+        self._position = log.position()
+        self.close()
+
+    def _leave(self, log: OpenLog) -> Block | None:
+        """Go over to the next file. Gives the half line at the end of this one: nobody completes it any more."""
+        if len(self._logs) == 1 and not self._find_next(log):
+            self.at_end = True
+            return None
+        lines = log.finish()
+        block = self._block(log, lines) if lines else None
+        self._logs.popleft().close()
+        return block
+
+    def _find_next(self, log: OpenLog) -> bool:
+        try:
+            newest = open_log(self.path, Path(self.path), self._settings)
+        except OSError as error:
+            self.problem = explain(self.path, error)
+            return False
+        position = log.position()
+        if not log.has_a_name() and length_of(position.fingerprint) == FINGERPRINT_BYTES and newest.holds(position):
+            self._note(f"{self.path} was written anew with the same beginning; reading goes on where it was")
+            self._go_on(newest, position)
+        elif rest := self._rest(position, newest):  # more than one rotation since the last look leaves files between
+            rest[0].close()
+            self._logs.extend(rest[1:])
+        self._logs.append(newest)
+        return True
+
+    def _first_offset(self, log: OpenLog) -> int:
+        if self._start_at is None:
+            return 0
+        with log.duplicate() as file:
+            return self._start_at(file)
+
+    def _go_on(self, log: OpenLog, position: FilePosition) -> None:
+        size = log.size()
+        if size < position.offset:
+            self._note(
+                f"{self.path} is {size} bytes long, though {position.offset} had been read: its end was cut off; "
+                "reading goes on with what is written from now on"
+            )
+        log.go_to(min(size, position.offset))
+
+    def _rest(self, position: FilePosition, newest: OpenLog | None) -> list[OpenLog]:
+        """The rotated file of the position and those after it, without copies of the newest."""
+        try:
+            found = open_rest(position, self._settings)
+        except OSError as error:
+            name = error.filename or self.path
+            self._note(f"{name}, where unread lines may be: {explain(name, error)}")
+            return []
+        rest = found[:1]
+        for log in found[1:]:
+            if newest and newest.holds(log.position()):
+                log.close()
+            else:
+                rest.append(log)
+        return rest
+
+    def _unreadable(self, log: OpenLog, error: OSError) -> None:
+        if isinstance(log, CompressedLog):
+            self._note(f"A rotated file of {self.path}: {explain(self.path, error)}; all before that was read")
+        else:
+            self.problem = explain(self.path, error)
+            self.at_end = True
+
+    def _note(self, text: str) -> None:
+        if text != self._last_note:  # what is tried again and again is said once
+            self.notes.append(text)
+            self._last_note = text

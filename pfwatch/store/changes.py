@@ -1,0 +1,45 @@
+"""What is committed together, and what comes back after a restart.
+
+Enters: nothing. Leaves: plain values. This file must never know how they are stored.
+"""
+
+import msgspec
+
+from pfwatch.alerting.notification import Notification
+from pfwatch.position import Position
+
+CounterKey = tuple[str, tuple[str, ...]]
+"""Metric name and label values in the metric's order."""
+
+
+class Changes(msgspec.Struct):
+    """One step forward: all of it becomes durable, or nothing."""
+
+    positions: dict[str, Position] = {}
+    """By source."""
+    counters: dict[CounterKey, float] = {}
+    """Absolute values of those that changed."""
+    kept: dict[str, dict[bytes, bytes | None]] = {}
+    """What parts of pfwatch keep, in their own form: part, key, value; None deletes."""
+    outbox: list[Notification] = []
+    """New notifications. One whose id has been there in the last 30 days is not sent again."""
+
+
+class Saved(msgspec.Struct):
+    """The state at the last commit."""
+
+    positions: dict[str, Position]
+    counters: dict[CounterKey, float]
+    kept: dict[str, dict[bytes, bytes]]
+    outbox: list[Notification]
+    """Still to be sent, oldest first."""
+
+
+class OutboxRow(msgspec.Struct, frozen=True):
+    """A notification that is still to be sent."""
+
+    notification: Notification
+    attempts: int
+    """Failed ones so far."""
+    next_try: float
+    """Seconds since the epoch."""

@@ -1,0 +1,106 @@
+"""A refusal's words taken to pieces, also where a client typed the line's own punctuation."""
+
+import pytest
+
+from pfwatch.events import CATEGORIES, Rejected, RelayDenied
+from pfwatch.parsing.reject import category, read_reply
+from tests.samples.logs import read
+
+TAIL = b"; from=<a@example.com> to=<b@example.org> proto=ESMTP helo=<mail.example.com>"
+
+
+def refusal(text: bytes) -> Rejected | RelayDenied:
+    line = b"Nov 22 09:53:31 mx1 postfix/smtpd[229]: NOQUEUE: reject: RCPT from unknown[192.0.2.9]: " + text + b"\n"
+    (event,), _ = read(line)
+    assert isinstance(event, Rejected | RelayDenied)
+    return event
+
+
+def test_a_plain_refusal_has_all_its_parts() -> None:
+    event = refusal(b"550 5.1.1 <b@example.org>: Recipient address rejected: User unknown in local table" + TAIL)
+    assert isinstance(event, Rejected)
+    assert (event.code, event.enhanced_code, event.temporary, event.category) == (550, "5.1.1", False, "unknown_user")
+    assert (event.sender, event.recipient, event.helo) == ("a@example.com", "b@example.org", "mail.example.com")
+    assert (event.proto, event.stage, event.ambiguous) == ("ESMTP", "RCPT", False)
+    assert event.text == "<b@example.org>: Recipient address rejected: User unknown in local table"
+
+
+def test_a_temporary_refusal_is_temporary() -> None:
+    event = refusal(b"454 4.7.1 <b@example.org>: Relay access denied" + TAIL)
+    assert isinstance(event, RelayDenied)
+    assert event.temporary
+
+
+@pytest.mark.parametrize(
+    ("tail", "sender", "recipient"),
+    [
+        (b"; from=<> to=<b@example.org> proto=SMTP helo=<w>", "", "b@example.org"),
+        (b"; from=<a@example.com> proto=ESMTP helo=<w>", "a@example.com", None),
+        (b"; proto=SMTP helo=<w>", None, None),
+        (b"", None, None),
+        (b'; from=<"a> to=<x"@example.com> to=<b@example.org> proto=ESMTP helo=<w>', '"a> to=<x"@example.com', None),
+        (
+            b"; from=<a@example.com> to=<b@example.org> proto=ESMTP helo=<w> sasl_method=PLAIN sasl_username=<eve>",
+            "a@example.com",
+            "b@example.org",
+        ),
+    ],
+)
+def test_sender_and_recipient_come_from_the_tail(tail: bytes, sender: str | None, recipient: str | None) -> None:
+    reply = read_reply(b"554 5.7.1 <x>: Helo command rejected: no" + tail)
+    assert reply.sender == sender
+    if recipient:
+        assert reply.recipient == recipient
+
+
+def test_a_tail_that_a_client_types_into_its_address_does_not_replace_the_true_one() -> None:
+    typed = b'"; from=<ceo@example.org> to=<all@example.org> proto=ESMTP helo=<x>"@example.com'
+    text = b"550 5.1.1 <" + typed + b">: Recipient address rejected: User unknown"
+    event = refusal(text + b"; from=<eve@example.net> to=<" + typed + b"> proto=ESMTP helo=<eve.example.net>")
+    assert isinstance(event, Rejected)
+    assert event.sender == "eve@example.net"
+    assert event.ambiguous
+    assert event.client is not None
+    assert event.client.ip == "192.0.2.9"
+
+
+def test_relay_access_denied_inside_a_typed_address_is_no_relay_attempt() -> None:
+    typed = b'"x: Relay access denied"@example.org'
+    text = b"550 5.1.1 <" + typed + b">: Recipient address rejected: User unknown"
+    event = refusal(text + b"; from=<a@example.com> to=<" + typed + b"> proto=ESMTP helo=<w>")
+    assert isinstance(event, Rejected)
+    assert event.category == "unknown_user"
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        (b"Sender address rejected: User unknown in virtual alias table", "unknown_sender"),
+        (b"Service unavailable; Client host [192.0.2.9] blocked using rbl.example.net", "rbl"),
+        (b"Sender address rejected: not owned by user alice", "sender_mismatch"),
+        (b"Client host rejected: cannot find your hostname, [192.0.2.9]", "client_dns"),
+        (b"Helo command rejected: need fully-qualified hostname", "helo"),
+        (b"Sender address rejected: need fully-qualified address", "syntax"),
+        (b"Sender address rejected: Domain not found", "sender_domain"),
+        (b"Recipient address rejected: Domain not found", "recipient_domain"),
+        (b"Recipient address rejected: Greylisted, see http://example.org", "greylist"),
+        (b"Message size exceeds fixed limit", "size"),
+        (b"Insufficient system storage", "storage"),
+        (b"Server configuration error", "configuration"),
+        (b"Client host rejected: Access denied", "access"),
+        (b"Client host rejected: go away", "policy"),
+        (b"Whatever else", "other"),
+    ],
+)
+def test_the_category_is_the_first_that_fits(about: bytes, expected: str) -> None:
+    assert category(about) == expected
+    assert expected in CATEGORIES
+
+
+def test_a_category_word_inside_a_typed_address_does_not_decide() -> None:
+    typed = b"greylist.blocked using@example.org"
+    event = refusal(
+        b"550 5.1.1 <" + typed + b">: Recipient address rejected: User unknown; from=<> to=<" + typed + b"> proto=SMTP"
+    )
+    assert isinstance(event, Rejected)
+    assert event.category == "unknown_user"
