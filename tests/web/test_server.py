@@ -173,7 +173,7 @@ async def test_a_port_in_use_is_explained() -> None:
     text = str(caught.value)
     assert f"127.0.0.1 port {port}" in text
     assert "another process holds this port" in text
-    assert "[web] port" in text
+    assert "[web] listen" in text
     await server.stop()
 
 
