@@ -40,7 +40,7 @@ COUNTS = {
 def events_page() -> str:
     """docs/reference/events.md."""
     kinds = "\n".join(_kind(kind) for kind in events.KINDS)
-    envelope = _fields(events.Envelope, leave_out=("at", "stamp", "derived", "line"))
+    envelope = _fields(events.Envelope, leave_out=("at", "stamp", "derived", "record"))
     return f"""# Events
 
 What a log line means to pfwatch. `pfwatch events` prints finished events, `pfwatch explain --json` one object per line.

@@ -37,6 +37,11 @@ from pfwatch.systemd import Notifier
 from pfwatch.web.settings import WebSettings
 
 End = Literal["stopped", "reload"]
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs something in the one thread that the database belongs to."""
+InThread = InThread
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+"""Between two runs they would end the process: whoever runs more than one blocks them."""
 _STOP_WITHIN = 4.0
 """Seconds in which a stop must be done; systemd is promised five."""
 _RETRY_COMMIT = 5.0
@@ -52,10 +57,6 @@ class DaemonSettings(msgspec.Struct, frozen=True):
     detection: DetectionSettings = msgspec.field(default_factory=DetectionSettings)
     alerts: AlertSettings = AlertSettings()
     mail: MailSettings = MailSettings()
-
-
-class DaemonError(Exception):
-    """pfwatch cannot run, in words that say what to do."""
 
 
 class Daemon:
@@ -87,6 +88,8 @@ class Daemon:
         self._outbox: list[Notification] = []
         self._uncommitted: Changes | None = None
         self._unsaved = 0
+        self._changed = False
+        """Something is to be committed that no line brought about."""
         self._commit_now = asyncio.Event()
         self._ended: asyncio.Future[End] | None = None
         self._wake_outbox: Callable[[], None] = lambda: None
@@ -100,7 +103,8 @@ class Daemon:
             self._ended.set_result(end)
 
     async def run(self) -> End:
-        """Run until stopped. Raises DaemonError, StateError and WebError when it cannot begin."""
+        """Run until stopped. Raises StateError and WebError when it cannot begin."""
+        self._ended = asyncio.get_running_loop().create_future()  # before all else: a stop while it begins counts
         with ThreadPoolExecutor(1, "state") as thread:
 
             async def in_thread(work: Callable[[], Any]) -> Any:
@@ -109,11 +113,11 @@ class Daemon:
             store: Store = await in_thread(lambda: Store(Path(self._settings.store.path)))
             try:
                 await self._restore(store, in_thread)
-                return await self._serve(store, in_thread)
+                return await self._serve(store, in_thread, self._ended)
             finally:
                 await in_thread(store.close)
 
-    async def _restore(self, store: Store, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+    async def _restore(self, store: Store, in_thread: InThread) -> None:
         for note in store.notes:
             self._say(4, note)
         saved = await in_thread(store.load)
@@ -137,9 +141,7 @@ class Daemon:
         times.expect(self._now())
         return first_line_since(log, self._now() - self._settings.source.first_read, times)
 
-    async def _serve(self, store: Store, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> End:
-        ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        self._ended = ended
+    async def _serve(self, store: Store, in_thread: InThread, ended: asyncio.Future[End]) -> End:
         tasks = [asyncio.create_task(self._read(follower)) for follower in self._followers]
         tasks += [asyncio.create_task(self._tick()), asyncio.create_task(self._commit(store, in_thread))]
         web = None
@@ -147,6 +149,8 @@ class Daemon:
             # What is not needed to begin is loaded behind the first look at the log.
             web = await self._start_web()
             tasks += self._start_outbox(store, in_thread)
+            await asyncio.sleep(0)  # every source has its first turn
+            self._look_at_sources()
             self._notifier.ready(self._status())
             self.ready.set()
             waiting: list[asyncio.Future[Any]] = [ended, *tasks]
@@ -156,7 +160,9 @@ class Daemon:
                     task.result()  # raises what ended it
             return ended.result()
         finally:
-            self._notifier.stopping("Committing")
+            # Not "stopping" at a reload: systemd would wait for the end of the process, and kill it.
+            reload = ended.done() and ended.result() == "reload"
+            self._notifier.reloading() if reload else self._notifier.stopping("Committing")
             await _cancel(tasks)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_WITHIN):
@@ -169,16 +175,14 @@ class Daemon:
             return None
         from pfwatch.web.server import WebServer
 
-        server = WebServer(self._settings.web, self.pipeline.counters, self._not_ready, self._not_healthy)
+        server = WebServer(self._settings.web, self.pipeline.counters, self._not_ready, lambda: self._problem)
         await server.start()
         host, port = server.address
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._say(6, f"metrics on {self.address}/metrics")
         return server
 
-    def _start_outbox(
-        self, store: Store, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
-    ) -> list[asyncio.Task[None]]:
+    def _start_outbox(self, store: Store, in_thread: InThread) -> list[asyncio.Task[None]]:
         if not self._settings.mail.recipients:
             self._say(4, "no [mail] to is configured: incidents are shown on /metrics and in this log only")
             return []
@@ -201,13 +205,12 @@ class Daemon:
 
     def _sent(self, channel: str, result: str) -> None:
         self.pipeline.counters.add("pfwatch_notifications_total", (channel, result))
+        self._changed = True
 
     async def _read(self, follower: FileFollower) -> None:
-        counters = self.pipeline.counters
         async with contextlib.aclosing(follower.blocks()) as blocks:
             async for block in blocks:
                 self._feed(block)
-                counters.set("pfwatch_source_up", (block.source,), 1)
                 while follower.notes:
                     self._say(4, f"{follower.path}: {follower.notes.pop(0)}")
 
@@ -224,6 +227,7 @@ class Daemon:
 
     def _take(self, outcome: Outcome) -> None:
         """Say what happened and put what is to be mailed into the next transaction."""
+        self._changed = self._changed or bool(outcome.events or outcome.changes or outcome.notifications)
         for change in outcome.changes:
             if change.what != "grew":
                 one = change.incident
@@ -242,13 +246,11 @@ class Daemon:
         said, seen, fed = self._now(), -1, time.monotonic()
         interval = self._notifier.watchdog_interval
         while True:
-            await asyncio.sleep(self._tick_interval)
-            problems = [f"{one.path} {one.problem}" for one in self._followers if one.problem]
-            self._tell_problem(problems)
+            await asyncio.sleep(min(self._tick_interval, interval or self._tick_interval))
+            self._look_at_sources()
             at_end = all(follower.at_end for follower in self._followers)
             if at_end:
                 self._take(self.pipeline.tick(self._now(), self._now()))
-                self._lag()
             # Progress is a block read, or the knowledge that there is none.
             if interval and (at_end or self._progress != seen) and time.monotonic() - fed >= interval / 2:
                 self._notifier.watchdog()
@@ -258,20 +260,18 @@ class Daemon:
                 said = self._now()
                 self._notifier.status(self._status())
 
-    def _tell_problem(self, problems: list[str]) -> None:
-        problem = "; ".join(problems) or None
+    def _look_at_sources(self) -> None:
+        problem = "; ".join(f"{one.path} {one.problem}" for one in self._followers if one.problem) or None
+        for follower in self._followers:
+            self.pipeline.counters.set("pfwatch_source_up", (follower.path,), 0 if follower.problem else 1)
+            if follower.at_end:
+                self.pipeline.counters.set("pfwatch_source_lag_seconds", (follower.path,), 0)
         if problem != self._problem:
             self._problem = problem
             self._say(*((4, problem) if problem else (6, "every source can be read again")))
-            for follower in self._followers:
-                self.pipeline.counters.set("pfwatch_source_up", (follower.path,), 0 if follower.problem else 1)
             self._notifier.status(self._status())
 
-    def _lag(self) -> None:
-        for follower in self._followers:
-            self.pipeline.counters.set("pfwatch_source_lag_seconds", (follower.path,), 0)
-
-    async def _commit(self, store: Store, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+    async def _commit(self, store: Store, in_thread: InThread) -> None:
         while True:
             # Not wait_for(): before Python 3.12 it can lose a cancellation, and the daemon would not stop.
             with contextlib.suppress(TimeoutError):
@@ -281,7 +281,7 @@ class Daemon:
             if not await self._commit_once(store, in_thread):
                 await asyncio.sleep(_RETRY_COMMIT)
 
-    async def _commit_once(self, store: Store, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> bool:
+    async def _commit_once(self, store: Store, in_thread: InThread) -> bool:
         changes = self._uncommitted or self._collect()
         if changes is None:
             return True
@@ -302,10 +302,10 @@ class Daemon:
 
     def _collect(self) -> Changes | None:
         """Everything that changed, in one step of the loop."""
-        if not self._unsaved and not self._outbox and not self._positions:
+        if not self._unsaved and not self._changed and not self._positions:
             return None
         changes = Changes(self._positions, self.pipeline.counters.changed(), self.pipeline.drain(), self._outbox)
-        self._positions, self._outbox, self._unsaved = {}, [], 0
+        self._positions, self._outbox, self._unsaved, self._changed = {}, [], 0, False
         return changes
 
     def _status(self) -> str:
@@ -316,9 +316,6 @@ class Daemon:
 
     def _not_ready(self) -> str | None:
         return None if self.ready.is_set() else "the state is being loaded"
-
-    def _not_healthy(self) -> str | None:
-        return self._problem
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
@@ -337,13 +334,15 @@ def _clock(at: float) -> str:
 
 
 async def serve(daemon: Daemon) -> End:
-    """Run a daemon until SIGTERM, SIGINT or SIGHUP."""
+    """Run a daemon until SIGTERM, SIGINT or SIGHUP. Those that are blocked outside wait for it, and for the next."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, daemon.stop)
     loop.add_signal_handler(signal.SIGINT, daemon.stop)
     loop.add_signal_handler(signal.SIGHUP, daemon.stop, "reload")
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     try:
         return await daemon.run()
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)

@@ -75,8 +75,8 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     """The kind of the event that this line belongs to; such a line counts nowhere."""
     derived: bool = False
     """Concluded from several lines, said by none."""
-    line: bytes = b""
-    """The line as it stood in the log: evidence, no part of the public object. Untrusted."""
+    record: tuple[bytes, ...] = ()
+    """Time, host, tag, pid and body as they stood in the log: evidence, no part of the public object. Untrusted."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

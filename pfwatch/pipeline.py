@@ -29,7 +29,8 @@ from pfwatch.events import Event
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.facts import record
 from pfwatch.metrics.facts import tally as count_tally
-from pfwatch.parsing.scanner import Scanner, Tally
+from pfwatch.parsing.scanner import Scanner
+from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import postfix_tag
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions

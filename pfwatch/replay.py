@@ -13,7 +13,8 @@ import msgspec
 
 from pfwatch.detection.incident import Incident
 from pfwatch.events import Event
-from pfwatch.parsing.scanner import FATES, Scanner
+from pfwatch.parsing.scanner import Scanner
+from pfwatch.parsing.tally import FATES
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block
 from pfwatch.records.time import TimeReader, stamp

@@ -72,8 +72,8 @@ def test_no_typed_text_becomes_an_event_about_somebody_else(version: str, name: 
     assert events
     for event in events:
         client = getattr(event, "client", None)
-        assert client is None or client.ip != INJECTED, event.envelope.line
-        assert as_object(event).get("peer_ip") != INJECTED, event.envelope.line
+        assert client is None or client.ip != INJECTED, event.envelope.record
+        assert as_object(event).get("peer_ip") != INJECTED, event.envelope.record
 
 
 @pytest.mark.parametrize("version", VERSIONS)

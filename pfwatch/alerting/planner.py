@@ -5,6 +5,7 @@ others were not made. This file must never know mail; whether something is told 
 """
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 import msgspec
 
@@ -88,7 +89,9 @@ class Planner:
             due, plan.digest, at, plan.digest_at = plan.digest, {}, plan.digest_at, _NEVER
             made += self._tell(due, at, clock, digest=True)
         interval = self._settings.repeat_interval
-        late = {id_: key for id_, (key, told) in plan.told.items() if told.at + interval <= now}
+        # Who was told longest ago stands first.
+        waiting = takewhile(lambda item: item[1][1].at + interval <= now, plan.told.items())
+        late = {id_: key for id_, (key, _) in waiting}
         for id_, key in late.items():
             at = plan.told[id_][1].at + interval
             made += self._tell({id_: key}, at, clock)

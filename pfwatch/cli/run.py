@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,60 +32,92 @@ def run(config: Path | None, logs: tuple[str, ...], state: str | None) -> None:
     Without a configuration pfwatch finds the log by itself and says what it chose. SIGTERM ends it, SIGHUP reads the
     configuration again.
     """
-    from pfwatch.daemon import Daemon, DaemonError, serve
-    from pfwatch.store.errors import StateError
-    from pfwatch.systemd import Notifier, say_to_stderr
-    from pfwatch.web.server import WebError
+    from pfwatch.daemon import SIGNALS
+    from pfwatch.systemd import say_to_stderr
 
     say = say_to_stderr(journal="JOURNAL_STREAM" in os.environ)
-    notifier = Notifier.from_environment(os.environ)
-    settings = _settings(config, logs, state)
-    if settings is None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        settings = _settings(config, logs, state)
+    except _UnusableError as error:
+        for problem in error.problems:
+            say(3, problem)
         sys.exit(USAGE)
+    _run(settings, lambda: _settings(config, logs, state), say)
+
+
+def _run(
+    settings: "DaemonSettings", read_again: Callable[[], "DaemonSettings"], say: Callable[[int, str], None]
+) -> None:
+    """One daemon after the other, until one is stopped. A reload that cannot be done changes nothing."""
+    from pfwatch.daemon import Daemon, serve
+    from pfwatch.store.errors import StateError
+    from pfwatch.systemd import Notifier
+    from pfwatch.web.server import WebError
+
+    notifier = Notifier.from_environment(os.environ)
+    proven, reloaded = None, True
     try:
         while True:
-            end = asyncio.run(serve(Daemon(settings, notifier, say)))
-            if end == "stopped":
-                return
-            notifier.reloading()
-            again = _settings(config, logs, state)
-            if again is None:
+            daemon = Daemon(settings, notifier, say)
+            daemon.pipeline.counters.set("pfwatch_config_last_reload_successful", (), int(reloaded))
+            try:
+                if asyncio.run(serve(daemon)) == "stopped":
+                    return
+            except (StateError, WebError) as error:
+                if proven is None or daemon.ready.is_set():
+                    fail(str(error), RUNTIME)
+                say(3, f"{error}; pfwatch goes on with the configuration before")
+                settings, proven, reloaded = proven, None, False
+                continue
+            proven = settings
+            try:
+                settings, reloaded = read_again(), True
+            except _UnusableError as error:
+                for problem in error.problems:
+                    say(3, problem)
                 say(3, "the configuration is wrong; pfwatch goes on with the one before")
-            settings = again or settings
-    except (DaemonError, StateError, WebError) as error:
-        fail(str(error), RUNTIME)
+                reloaded = False
     finally:
         notifier.close()
 
 
-def _settings(config: Path | None, logs: tuple[str, ...], state: str | None) -> "DaemonSettings | None":
-    """The settings, or None after every problem was said."""
+class _UnusableError(Exception):
+    """There is no configuration to run with; every problem is a line that says what to do."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+
+def _settings(config: Path | None, logs: tuple[str, ...], state: str | None) -> "DaemonSettings":
+    """The settings. Raises _UnusableError."""
     from pfwatch.config import ConfigError, defaults, load
     from pfwatch.daemon import DaemonSettings
-    from pfwatch.sources.find import find_log
 
     path = config or (_CONFIG if _CONFIG.exists() else None)
     try:
         loaded = load(path) if path else defaults()
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-        return None
+        raise _UnusableError(*map(str, error.problems)) from None
     source, store = loaded.source, loaded.store
-    if logs:
-        source = msgspec.structs.replace(source, paths=logs)
     if state or ("STATE_DIRECTORY" in os.environ and not path):
         store = msgspec.structs.replace(store, path=state or f"{os.environ['STATE_DIRECTORY']}/state.db")
-    if not source.paths:
-        try:
-            found = find_log()
-        except SourceError as error:
-            fail(str(error), USAGE)
-        click.echo(f"pfwatch: {found.why}", err=True)
-        if found.path is None:
-            fail("reading the journal is not built yet; name a log file with --log or [log] paths", USAGE)
-        source = msgspec.structs.replace(source, paths=(found.path,))
+    source = msgspec.structs.replace(source, paths=logs or source.paths or (_found_log(),))
     for name in source.paths:
         if Path(name).is_dir():
-            fail(f"{name}: is a directory; name the log file in it", USAGE)
+            raise _UnusableError(f"{name}: is a directory; name the log file in it")
     return DaemonSettings(source, store, loaded.web, loaded.detection, loaded.alerts, loaded.mail)
+
+
+def _found_log() -> str:
+    from pfwatch.sources.find import find_log
+
+    try:
+        found = find_log()
+    except SourceError as error:
+        raise _UnusableError(f"{error}") from None
+    click.echo(f"pfwatch: {found.why}", err=True)
+    if found.path is None:
+        raise _UnusableError("reading the journal is not built yet; name a log file with --log or [log] paths")
+    return found.path

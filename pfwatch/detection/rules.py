@@ -6,7 +6,6 @@ Enters: events. Leaves: `Hit`, or nothing. This file must never know thresholds,
 import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import msgspec
 
@@ -69,30 +68,44 @@ RULES: tuple[DetectionRule, ...] = (
 """Every shipped rule; `DetectionSettings.rules` has their numbers."""
 
 
-@lru_cache(maxsize=8192)
 def subject_of(ip: str) -> str:
-    """Whom an address is counted as: a v4 address itself, a v6 address by its /64, which one customer has."""
+    """Whom a canonical address is counted as: v4 itself, v6 by its /64, which one customer has."""
     if ":" not in ip:
         return ip
-    return str(ipaddress.ip_network((ip, 64), strict=False))
+    left, gap, right = ip.partition("::")
+    groups = left.split(":") if left else []
+    if gap:
+        behind = right.count(":") + 1 if right else 0
+        groups += ["0"] * (8 - len(groups) - behind) + right.split(":")
+    network = groups[:4]
+    while network and network[-1] == "0":
+        network.pop()
+    return f"{':'.join(network)}::/64"
 
 
 class Networks:
-    """A set of addresses and networks that answers quickly."""
+    """A set of addresses and networks that answers quickly, without an object per address asked for."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         """Take addresses and networks as text; a text that is none raises ValueError."""
-        self._networks = [ipaddress.ip_network(text, strict=False) for text in texts]
-        self._known: dict[str, bool] = {}
+        networks = [ipaddress.ip_network(text, strict=False) for text in texts]
+        self._single = {str(one.network_address) for one in networks if one.prefixlen == one.max_prefixlen}
+        wide = [one for one in networks if one.prefixlen < one.max_prefixlen]
+        self._v4 = [(int(one.netmask), int(one.network_address)) for one in wide if one.version == 4]
+        self._v6 = [(int(one.netmask), int(one.network_address)) for one in wide if one.version == 6]
 
     def __contains__(self, ip: str) -> bool:
-        """Whether the address lies in one of the networks."""
-        if not self._networks:
-            return False
-        known = self._known.get(ip)
-        if known is None:
-            if len(self._known) >= 8192:
-                self._known.clear()
-            parsed = ipaddress.ip_address(ip)
-            known = self._known[ip] = any(parsed in network for network in self._networks)
-        return known
+        """Whether a canonical address lies in one of the networks."""
+        if ip in self._single:
+            return True
+        if ":" in ip:
+            if not self._v6:
+                return False
+            networks, number = self._v6, int(ipaddress.IPv6Address(ip))
+        else:
+            if not self._v4:
+                return False
+            first, second, third, fourth = ip.split(".")
+            networks = self._v4
+            number = int(first) << 24 | int(second) << 16 | int(third) << 8 | int(fourth)
+        return any(number & mask == address for mask, address in networks)

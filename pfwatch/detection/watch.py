@@ -40,32 +40,50 @@ class Watch(msgspec.Struct):
     missed: dict[str, int] = {}
     """Field -> texts that found no room any more."""
     chart: dict[float, int] = {}
-    begin: list[str] = []
-    end: list[str] = []
+    begin: list[tuple[bytes, ...]] = []
+    end: list[tuple[bytes, ...]] = []
 
     def add(self, envelope: Envelope, hit: Hit, window: int) -> None:
         """Count one hit."""
-        at = envelope.at
+        at, weight = envelope.at, hit.weight
         if self.opened is None:
             self._forget(at - window)
-            self.hits.append((at, hit.weight))
-        self.first = min(self.first, at) if self.count else at
-        self.last = max(self.last, at)
-        self.count += hit.weight
-        for field, text in hit.facts:
-            seen = self.facts.setdefault(field, {})
-            if text in seen or len(seen) < (_DISTINCT if self.opened is not None else _TOPS):
-                seen[text] = seen.get(text, 0) + hit.weight
+            self.hits.append((at, weight))
+            room = _TOPS
+        else:
+            room = _DISTINCT
+        if not self.count or at < self.first:
+            self.first = at
+        if at > self.last:
+            self.last = at
+        self.count += weight
+        self._add_facts(hit.facts, weight, room)
+        minute, chart = at - at % _MINUTE, self.chart
+        if minute in chart:
+            chart[minute] += weight
+        else:
+            chart[minute] = weight
+            if len(chart) > _CHART:
+                del chart[min(chart)]
+        if len(self.begin) < _EVIDENCE:
+            self.begin.append(envelope.record)
+        else:
+            self.end.append(envelope.record)
+            if len(self.end) > _EVIDENCE:
+                del self.end[0]
+
+    def _add_facts(self, found: tuple[tuple[str, str], ...], weight: int, room: int) -> None:
+        facts = self.facts
+        for field, text in found:
+            seen = facts.get(field)
+            if seen is None:
+                seen = facts[field] = {}
+            if text in seen:
+                seen[text] += weight
+            elif len(seen) < room:
+                seen[text] = weight
             else:
                 self.missed[field] = self.missed.get(field, 0) + 1
-        minute = at - at % _MINUTE
-        self.chart[minute] = self.chart.get(minute, 0) + hit.weight
-        if len(self.chart) > _CHART:
-            del self.chart[min(self.chart)]
-        lines = self.begin if len(self.begin) < _EVIDENCE else self.end
-        lines.append(envelope.line[:_EVIDENCE_LENGTH].decode("utf-8", "backslashreplace"))
-        if len(self.end) > _EVIDENCE:
-            del self.end[0]
 
     def _forget(self, before: float) -> None:
         """Drop hits that left the window; what was only known through all of them goes with the last."""
@@ -110,5 +128,11 @@ class Watch(msgspec.Struct):
                 for field, seen in sorted(self.facts.items())
             },
             chart=sorted(self.chart.items()),
-            evidence=self.begin + self.end,
+            evidence=[_line(record) for record in self.begin + self.end],
         )
+
+
+def _line(record: tuple[bytes, ...]) -> str:
+    """A record as it stood in the log."""
+    time, host, tag, pid, body = record
+    return (b"%s %s %s[%s]: %s" % (time, host, tag, pid, body))[:_EVIDENCE_LENGTH].decode("utf-8", "backslashreplace")

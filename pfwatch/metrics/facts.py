@@ -14,6 +14,9 @@ from pfwatch.events import Event
 from pfwatch.metrics.catalogue import DELAY_STAGES, OTHER
 from pfwatch.metrics.counters import Counters
 from pfwatch.parsing.delivery import status_of
+from pfwatch.parsing.fragments import untrusted
+from pfwatch.parsing.reject import category
+from pfwatch.parsing.smtpd import LIMITS
 from pfwatch.records.header import Tag
 
 Fields = tuple[bytes | None, ...]
@@ -94,6 +97,17 @@ def _tls(
 _DELAYS = {"smtp": "postfix_smtp_delivery_delay_seconds", "lmtp": "postfix_lmtp_delivery_delay_seconds"}
 _STAGE_LABELS = tuple((stage,) for stage in DELAY_STAGES)
 
+
+def _reject(counters: Counters, service: str, stage: str, code: str, why: str, weight: int) -> None:
+    counters.add("postfix_rejects_total", (service, stage, why), weight)
+    _rejected_by_code(counters, stage, code, weight)
+
+
+def _rejected_by_code(counters: Counters, stage: str, code: str, weight: int) -> None:
+    if stage == "RCPT":
+        counters.add("postfix_smtpd_messages_rejected_total", (code,), weight)
+
+
 # Events.
 
 
@@ -125,19 +139,13 @@ def _auth_probed(counters: Counters, event: events.AuthProbed, service: str, wei
 
 def _relay_denied(counters: Counters, event: events.RelayDenied, service: str, weight: int) -> None:
     counters.add("postfix_relay_denied_total", (service,), weight)
-    _rejected_by_code(counters, event, weight)
+    _rejected_by_code(counters, event.stage, str(event.code), weight)
 
 
 def _rejected(counters: Counters, event: events.Rejected, service: str, weight: int) -> None:
-    counters.add("postfix_rejects_total", (service, event.stage or OTHER, event.category), weight)
-    _rejected_by_code(counters, event, weight)
+    _reject(counters, service, event.stage or OTHER, str(event.code), event.category, weight)
     if event.envelope.daemon == "cleanup":
         counters.add("postfix_cleanup_messages_rejected_total", (), weight)
-
-
-def _rejected_by_code(counters: Counters, event: events.RelayDenied | events.Rejected, weight: int) -> None:
-    if event.stage == "RCPT" and event.envelope.daemon == "smtpd":
-        counters.add("postfix_smtpd_messages_rejected_total", (str(event.code),), weight)
 
 
 def _policy_action(counters: Counters, event: events.PolicyAction, service: str, weight: int) -> None:
@@ -252,6 +260,20 @@ def _tally_abort(counters: Counters, service: str, fields: Fields, weight: int) 
     _abort(counters, service or OTHER, _REASONS[reason or b""], _text(stage), weight)
 
 
+def _tally_accepted(counters: Counters, service: str, fields: Fields, weight: int) -> None:
+    method = str(untrusted(fields[0])) if fields and fields[0] is not None else None
+    _accepted(counters, service or OTHER, "smtpd", method, method is not None, weight)
+
+
+def _tally_rejected(counters: Counters, service: str, fields: Fields, weight: int) -> None:
+    stage, code, about = fields
+    _reject(counters, service or OTHER, _text(stage), _text(code), category(about or b""), weight)
+
+
+def _tally_limited(counters: Counters, service: str, fields: Fields, weight: int) -> None:
+    counters.add("postfix_rate_limited_total", (service or OTHER, LIMITS[fields[0] or b""]), weight)
+
+
 def _tally_queued(counters: Counters, _service: str, fields: Fields, weight: int) -> None:
     size, recipients = fields
     _queued(counters, int(size or 0), int(recipients or 0), weight)
@@ -279,9 +301,9 @@ TALLIES: dict[str, Callable[[Counters, str, Fields, int], None]] = {
     "smtpd-connect": lambda counters, _service, _fields, weight: _connect(counters, weight),
     "smtpd-disconnect": lambda counters, _service, _fields, weight: _disconnect(counters, weight),
     "session-aborted": _tally_abort,
-    "smtpd-client": lambda counters, service, _fields, weight: _accepted(
-        counters, service or OTHER, "smtpd", None, False, weight
-    ),
+    "smtpd-client": _tally_accepted,
+    "smtpd-reject": _tally_rejected,
+    "smtpd-rate-limited": _tally_limited,
     "cleanup-message-id": lambda counters, _service, _fields, weight: _identified(counters, weight),
     "qmgr-queued": _tally_queued,
     "qmgr-removed": lambda counters, _service, _fields, weight: _removed(counters, weight),

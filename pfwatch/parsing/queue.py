@@ -118,6 +118,7 @@ CLEANUP = (
         build=_identified,
         kind=MessageIdentified,
         tally=(),
+        tally_pattern=r"[0-9A-Za-z]++: (?:resent-)?message-id=.*",
         source="cleanup/cleanup_message.c: cleanup_header_callback",
     ),
     Rule(

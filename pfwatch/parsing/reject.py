@@ -12,7 +12,7 @@ import re
 from typing import NamedTuple
 
 from pfwatch.events import Untrusted
-from pfwatch.parsing.fragments import ADDRESS, untrusted_or_none
+from pfwatch.parsing.fragments import ADDRESS, untrusted, untrusted_or_none
 
 _CODE = re.compile(rb"([2-5][0-9][0-9]) (?:([245]\.[0-9]{1,3}\.[0-9]{1,3}) )?")
 _LONGEST = 2000
@@ -27,7 +27,11 @@ _TAIL = re.compile(
     + rb"\Z",
     re.DOTALL,
 )
-_HELO_END = re.compile(rb'helo=<([^ <>()\\";@]*)>')
+_PLAIN = re.compile(
+    rb"([2-5][0-9][0-9]) (?:([245]\.[0-9]{1,3}\.[0-9]{1,3}) )?"
+    rb'([^;"]*+); from=<([^<>" ;]*+)> to=<([^<>" ;]*+)> proto=(E?SMTP) helo=<([^<>" ;]*+)>\Z'
+)
+"""A reply in which nobody can have typed anything that looks like the tail: nearly all of them."""
 
 
 class Reply(NamedTuple):
@@ -57,6 +61,20 @@ class Reply(NamedTuple):
 
 def read_reply(text: bytes) -> Reply:
     """Take the part of a line behind `from name[address]: ` to pieces."""
+    plain = _PLAIN.match(text)
+    if plain:
+        code_, enhanced, said, sender, recipient, proto, helo = plain.groups()
+        return Reply(
+            int(code_),
+            enhanced.decode() if enhanced else None,
+            said,
+            untrusted(sender),
+            untrusted(recipient),
+            untrusted(helo),
+            proto.decode(),
+            None,
+            ambiguous=False,
+        )
     text = text[:_LONGEST]
     begin, ambiguous = _tail_begin(text)
     said, tail = text[:begin], text[begin:]

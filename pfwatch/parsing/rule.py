@@ -31,8 +31,8 @@ class Rule:
     """Groups that are enough for a count: such lines are only counted, unless events are asked for."""
     kind: type[Event] | None = None
     """What `build` makes of a line that is only counted."""
-    event_if: bytes | None = None
-    """A text in the body that makes an event even of a line that would only be counted."""
+    tally_pattern: str | None = None
+    """Of the bodies that are only counted, and holds the tally's groups, where that is stricter than `pattern`."""
     notes: str | None = None
     """What `sessions/` remembers of the line, even when it is only counted: `connect`, `disconnect`, `client`,
     `removed`."""
@@ -40,7 +40,15 @@ class Rule:
     source: str = ""
     """The place in the Postfix source that writes it."""
     compiled: re.Pattern[bytes] = field(init=False, repr=False)
+    counted: re.Pattern[bytes] | None = field(init=False, repr=False)
+    """The pattern of lines that are only counted; None where every line is an event."""
 
     def __post_init__(self) -> None:
-        """Compile the pattern."""
-        object.__setattr__(self, "compiled", re.compile(self.pattern.encode() + rb"\Z", re.DOTALL))
+        """Compile the patterns."""
+        compiled = re.compile(self.pattern.encode() + rb"\Z", re.DOTALL)
+        object.__setattr__(self, "compiled", compiled)
+        counted = None
+        if self.tally is not None:
+            strict = self.tally_pattern
+            counted = re.compile(strict.encode() + rb"\Z", re.DOTALL) if strict is not None else compiled
+        object.__setattr__(self, "counted", counted)

@@ -22,6 +22,7 @@ from pfwatch.events import Envelope, Event, Foreign, Malformed, Severity, Unsupp
 from pfwatch.parsing.fragments import untrusted
 from pfwatch.parsing.grammar import rules_by_word
 from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import (
     BODY,
     FORMS,
@@ -67,31 +68,6 @@ class Listener(Protocol):
         """An event, in the order of the log. Returns it with what earlier lines know of it."""
 
 
-class Tally(msgspec.Struct):
-    """The counts of the lines since it was taken."""
-
-    total: int = 0
-    tallied: int = 0
-    events: int = 0
-    parts: int = 0
-    foreign: int = 0
-    unsupported: int = 0
-    malformed: int = 0
-    counts: dict[tuple[Rule, bytes, object], int] = {}
-    """(rule, tag, the rule's tally groups) -> how often, repeats included."""
-    unread: dict[tuple[bytes, str], int] = {}
-    """(tag, severity) -> lines of Postfix without a rule, repeats included."""
-    misnamed: int = 0
-    """Unsupported lines under the bare tag `postfix`: a syslog template cuts the program name at the slash."""
-
-    def fates(self) -> dict[str, int]:
-        """Lines by what became of them; they add up to `total`."""
-        return {fate: getattr(self, fate) for fate in FATES}
-
-
-FATES = ("tallied", "events", "parts", "foreign", "unsupported", "malformed")
-
-
 class _Program(NamedTuple):
     """What a tag stands for."""
 
@@ -122,6 +98,7 @@ class Scanner:
         self._form = "bsd"
         self._patterns: dict[str, re.Pattern[bytes]] = {}
         self._programs: dict[bytes, _Program | None] = {}
+        self._hosts: dict[bytes, str] = {}
         self._tables: dict[str, dict[bytes, tuple[Rule, ...]]] = {}
         self._last: _Last | None = None
 
@@ -155,13 +132,14 @@ class Scanner:
         self._read(rows)
         self._remember(rows)
 
-    def _read(self, rows: list[tuple[bytes, ...]]) -> None:
+    def _read(self, rows: list[tuple[bytes, ...]]) -> None:  # noqa: C901 - the hot loop: a call per line would cost a third
         tally, listener = self.tally, self._listener
-        counts, watch, programs = tally.counts, listener.watch, self._programs
+        counts, watch, programs, noted = tally.counts, listener.watch, self._programs, listener.noted
         every_event = self._every_event
         tallied = 0
         iterator = iter(rows)
-        for time, host, tag, pid, body, queue_id, word, other in iterator:
+        for row in iterator:
+            _, host, tag, pid, body, _, word, _ = row
             try:
                 program = programs[tag]
             except KeyError:
@@ -172,20 +150,23 @@ class Scanner:
             if watch and (host, tag, pid) in watch:
                 listener.spoke((host, tag, pid), body)
             for rule in program.rules.get(word, ()):
+                if rule.counted is not None and not every_event:
+                    found = rule.counted.match(body)
+                    if found is not None:
+                        key = (rule, tag, found.group(*rule.tally) if rule.tally else None)
+                        counts[key] = counts.get(key, 0) + 1
+                        tallied += 1
+                        if rule.notes is not None:
+                            noted(rule.notes, (host, tag, pid), found)
+                        break
+                    if rule.tally_pattern is None:
+                        continue
                 found = rule.compiled.match(body)
-                if found is None:
-                    continue
-                if rule.tally is None or every_event or (rule.event_if is not None and rule.event_if in body):
-                    self._event(rule, found, Row(time, host, tag, pid, body, queue_id, word, other), program.tag, 1)
-                else:
-                    key = (rule, tag, found.group(*rule.tally) if rule.tally else None)
-                    counts[key] = counts.get(key, 0) + 1
-                    tallied += 1
-                    if rule.notes is not None:
-                        listener.noted(rule.notes, (host, tag, pid), found)
-                break
+                if found is not None:
+                    self._event(rule, found, row, program.tag, 1)
+                    break
             else:
-                self._without_rule(Row(time, host, tag, pid, body, queue_id, word, other), program.tag, 1)
+                self._without_rule(Row._make(row), program.tag, 1)
         tally.tallied += tallied
 
     def _row(self, row: Row, weight: int) -> None:
@@ -195,27 +176,27 @@ class Scanner:
             self._unread(row, "foreign", weight)
             return
         for rule in program.rules.get(row.word, ()):
-            found = rule.compiled.match(row.body)
-            if found is None:
-                continue
-            if rule.tally is None or self._every_event or (rule.event_if is not None and rule.event_if in row.body):
-                self._event(rule, found, row, program.tag, weight)
-            else:
+            found = rule.counted.match(row.body) if rule.counted is not None and not self._every_event else None
+            if found is not None:
                 key = (rule, row.tag, found.group(*rule.tally) if rule.tally else None)
                 self.tally.counts[key] = self.tally.counts.get(key, 0) + weight
                 self.tally.tallied += 1
                 if rule.notes is not None:
                     self._listener.noted(rule.notes, (row.host, row.tag, row.pid), found)
-            return
+                return
+            found = rule.compiled.match(row.body)
+            if found is not None:
+                self._event(rule, found, row, program.tag, weight)
+                return
         self._without_rule(row, program.tag, weight)
 
-    def _event(self, rule: Rule, found: re.Match[bytes], row: Row, tag: Tag, weight: int) -> None:
+    def _event(self, rule: Rule, found: re.Match[bytes], row: tuple[bytes, ...], tag: Tag, weight: int) -> None:
         """Build the event of a line and tell it."""
         envelope = self._envelope(row, tag, weight, rule.name)
         if envelope is None:
-            self._unread(row, "malformed", weight)
+            self._unread(Row._make(row), "malformed", weight)
             return
-        process = (row.host, row.tag, row.pid)
+        process = (row[1], row[2], row[3])
         told = self._listener.told(rule.build(envelope, found), process)
         if rule.notes is not None:
             self._listener.noted(rule.notes, process, found)
@@ -224,26 +205,35 @@ class Scanner:
         else:
             self.tally.parts += 1
 
-    def _envelope(self, row: Row, tag: Tag | None, weight: int, rule: str | None) -> Envelope | None:
-        moment = self._times.read(row.time)
+    def _envelope(self, row: tuple[bytes, ...], tag: Tag | None, weight: int, rule: str | None) -> Envelope | None:
+        time, host, tag_text, pid, body, queue_id, word, _ = row
+        moment = self._times.read(time)
         if moment is None:
             return None
-        severity = _SEVERITIES.get(row.word, "info") if not row.queue_id and tag is not None else "info"
-        if severity != "info" and row.body[len(row.word) : len(row.word) + 2] != b": ":
-            severity = "info"
-        service, daemon = tag or (None, row.tag.decode("utf-8", "backslashreplace"))
+        severity: Severity = "info"
+        if not queue_id and tag is not None and word in _SEVERITIES and body.startswith(b": ", len(word)):
+            severity = _SEVERITIES[word]
+        try:
+            host_name = self._hosts[host]
+        except KeyError:
+            if len(self._hosts) >= _TAGS:
+                self._hosts.clear()
+            host_name = self._hosts[host] = host.decode("utf-8", "backslashreplace")
+        service, daemon = tag or (None, tag_text.decode("utf-8", "backslashreplace"))
         return Envelope(
             moment.at,
             moment.stamp,
-            row.host.decode("utf-8", "backslashreplace"),
+            host_name,
             service,
             daemon,
-            int(row.pid[:18]) if row.pid else None,
+            int(pid[:18]) if pid else None,
             severity,
             weight,
-            len(row.body) >= _TRUNCATED,
+            len(body) >= _TRUNCATED,
             rule,
-            line=b"%s %s %s[%s]: %s" % row[:5],
+            None,
+            False,
+            row[:5],
         )
 
     def _without_rule(self, row: Row, tag: Tag, weight: int) -> None:

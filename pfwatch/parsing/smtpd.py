@@ -129,7 +129,7 @@ def _accepted(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )  # fmt: skip
 
 
-_LIMITS: dict[bytes, Limit] = {
+LIMITS: dict[bytes, Limit] = {
     b"Connection concurrency": "connection_count",
     b"Connection rate": "connection_rate",
     b"Message delivery request rate": "message_rate",
@@ -141,7 +141,7 @@ _LIMITS: dict[bytes, Limit] = {
 
 def _rate_limited(envelope: Envelope, found: re.Match[bytes]) -> Event:
     return RateLimited(
-        envelope, client(found), _LIMITS[found["limit"]], int(found["value"]), found["service_name"].decode()
+        envelope, client(found), LIMITS[found["limit"]], int(found["value"]), found["service_name"].decode()
     )
 
 
@@ -149,6 +149,13 @@ def _tls_refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
     return RateLimited(envelope, client(found), "tls_rate", None, found["service_name"].decode())
 
 
+_PLAIN_REJECT = (
+    rf"{QUEUE_ID}: reject: {STAGE} from {CLIENT}: (?P<code>[2-5][0-9][0-9]) (?:[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}} )?"
+    r'(?:<[^<>"; ]*+>: )?(?!Relay access denied)(?P<about>[^;<>"]++)'
+    r'; (?:from=<[^<>"; ]*+> )?(?:to=<[^<>"; ]*+> )?(?:proto=E?SMTP)?(?: helo=<[^<>"; ]*+>)?'
+    r'(?: sasl_method=[^<>"; ]*+ sasl_username=[^<>"; ]*+)?'
+)
+"""A refusal that is no relay attempt, and in which nobody can have typed anything that looks like the line itself."""
 _HEAD = "Nov 22 09:53:31 mx1 postfix/smtpd[229]: "
 _WHATSUP = "smtpd/smtpd_check.c: log_whatsup"
 
@@ -175,7 +182,7 @@ RULES = (
         build=_disconnected,
         kind=ClientDisconnected,
         tally=(),
-        event_if=b" auth=",
+        tally_pattern=rf"disconnect from {CLIENT}(?: (?!auth=[0-9]++/)[a-z]++=[0-9]++(?:/[0-9]++)?)*(?: notes=.*)?",
         notes="disconnect",
         source="smtpd/smtpd.c: smtpd_service",
     ),
@@ -191,8 +198,7 @@ RULES = (
         words=("client",),
         build=_accepted,
         kind=MessageAccepted,
-        tally=(),
-        event_if=b", sasl_",
+        tally=("method",),
         notes="client",
         source="smtpd/smtpd.c: mail_open_stream",
     ),
@@ -207,6 +213,9 @@ RULES = (
         pattern=rf"{QUEUE_ID}: reject: {STAGE} from {CLIENT}: (?P<text>.*)",
         words=("reject",),
         build=_refused,
+        kind=Rejected,
+        tally=("stage", "code", "about"),
+        tally_pattern=_PLAIN_REJECT,
         source=_WHATSUP,
     ),
     Rule(
@@ -225,10 +234,12 @@ RULES = (
         name="smtpd-rate-limited",
         since="2.10",
         example=f"{_HEAD}warning: Connection rate limit exceeded: 31 from unknown[192.0.2.9] for service smtp",
-        pattern=rf"warning: (?P<limit>{'|'.join(text.decode() for text in _LIMITS)}) limit exceeded: "
+        pattern=rf"warning: (?P<limit>{'|'.join(text.decode() for text in LIMITS)}) limit exceeded: "
         rf"(?P<value>[0-9]++) from {CLIENT} for service (?P<service_name>[^ ]++)",
         words=("warning",),
         build=_rate_limited,
+        kind=RateLimited,
+        tally=("limit",),
         source="smtpd/smtpd.c",
     ),
     Rule(

@@ -9,6 +9,7 @@ beginning of a record. Every line of a block is matched: by its header, or whole
 """
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 QUEUE_ID: Final = r"(?:NOQUEUE|[0-9A-F]{5,20}+|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,30}+)"
@@ -93,6 +94,7 @@ class Tag(NamedTuple):
     daemon: str
 
 
+@lru_cache(maxsize=1024)
 def postfix_tag(tag: bytes) -> Tag | None:
     """The tag when it is Postfix's, else None.
 

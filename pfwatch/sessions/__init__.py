@@ -5,7 +5,8 @@ what earlier lines know of it, and the finished events. This package must never 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -71,6 +72,17 @@ class Sessions:
         """With `keep`, changes are collected for `drain`."""
         self.watch: set[Process] = set()
         self.finished: list[Event] = []
+        self._follow: dict[type[Event], Callable[[Any, Process], Event]] = {
+            TlsFailed: self._handshake_failed,
+            TlsDetail: self._library_problem,
+            AuthDetail: self._auth_detail,
+            AuthFailed: self._auth_failed,
+            AuthBackendFailed: self._auth_failed,
+            MessageQueued: self._of_message,
+            MessageIdentified: self._of_message,
+            MilterAction: self._of_message,
+            ClientDisconnected: self._disconnected,
+        }
         self._sessions: Table[Process, Session] = Table(Process, Session, MOST_SESSIONS, keep=keep)
         self._messages: Table[tuple[bytes, bytes], Message] = Table(
             tuple[bytes, bytes], Message, MOST_MESSAGES, keep=keep
@@ -100,22 +112,11 @@ class Sessions:
         """Fill in what earlier lines know, and pass on what is finished."""
         if self.watch:
             self.tick(event.envelope.at)
-        if isinstance(event, TlsFailed):
-            return self._handshake_failed(event, process)
-        if isinstance(event, TlsDetail):
-            return self._library_problem(event, process)
-        if isinstance(event, AuthDetail):
-            return msgspec.structs.replace(
-                event, envelope=msgspec.structs.replace(event.envelope, part_of="auth_failed")
-            )
-        if isinstance(event, AuthFailed | AuthBackendFailed):
-            event = self._auth_failed(event, process)
-        elif isinstance(event, MessageQueued | MessageIdentified | MilterAction):
-            event = self._of_message(event, process)
-        self.finished.append(event)
-        if isinstance(event, ClientDisconnected):
-            self._probed(event, process)
-        return event
+        follow = self._follow.get(type(event))
+        if follow is None:
+            self.finished.append(event)
+            return event
+        return follow(event, process)
 
     def tick(self, now: float) -> None:
         """Close what waited long enough, `now` in seconds since the epoch."""
@@ -191,18 +192,32 @@ class Sessions:
                 msgspec.structs.replace(handshake.event, error=handshake.error or "other", reason=reason)
             )
 
+    def _auth_detail(self, event: AuthDetail, _process: Process) -> Event:
+        return msgspec.structs.replace(event, envelope=msgspec.structs.replace(event.envelope, part_of="auth_failed"))
+
+    def _disconnected(self, event: ClientDisconnected, process: Process) -> Event:
+        self.finished.append(event)
+        self._probed(event, process)
+        return event
+
     def _auth_failed(self, event: AuthFailed | AuthBackendFailed, process: Process) -> Event:
         session = self._sessions.get(process) or Session()
         session.auth_failed += event.envelope.weight if event.client else 0
         self._sessions.put(process, session)
         if event.client is None:
-            return msgspec.structs.replace(event, client=self._client(process))
+            event = msgspec.structs.replace(event, client=self._client(process))
+        self.finished.append(event)
         return event
 
     def _of_message(self, event: MessageQueued | MessageIdentified | MilterAction, process: Process) -> Event:
-        if event.client is not None or event.queue_id is None:
-            return event
-        key = (process[0], event.queue_id.encode())
+        if event.client is None and event.queue_id is not None:
+            event = self._with_client(event, (process[0], event.queue_id.encode()))
+        self.finished.append(event)
+        return event
+
+    def _with_client(
+        self, event: MessageQueued | MessageIdentified | MilterAction, key: tuple[bytes, bytes]
+    ) -> MessageQueued | MessageIdentified | MilterAction:
         message = self._messages.get(key)
         client = client_of(*message.client) if message and message.client else None
         if not isinstance(event, MessageQueued):

@@ -19,7 +19,7 @@ NOTHING = Untrusted("")
 
 
 def envelope(at: float, weight: int) -> Envelope:
-    return Envelope(BEGIN + at, "", "mx1", "postfix", "smtpd", 1, "warning", weight, False, "r", line=b"x")
+    return Envelope(BEGIN + at, "", "mx1", "postfix", "smtpd", 1, "warning", weight, False, "r", record=(b"x",) * 5)
 
 
 def guess(at: float, ip: str = "192.0.2.7", weight: int = 10) -> Event:

@@ -16,7 +16,19 @@ THRESHOLD = SHIPPED["auth-bruteforce"].threshold
 
 def envelope(at: float, weight: int = 1) -> Envelope:
     line = f"line of {at}".encode()
-    return Envelope(BEGIN + at, "", "mx1", "postfix", "smtpd", 1, "warning", weight, False, "r", line=line)
+    return Envelope(
+        BEGIN + at,
+        "",
+        "mx1",
+        "postfix",
+        "smtpd",
+        1,
+        "warning",
+        weight,
+        False,
+        "r",
+        record=(b"T", b"mx1", b"postfix/smtpd", b"1", line),
+    )
 
 
 def failure(at: float, ip: str | None = "192.0.2.7", weight: int = 1, cause: Any = "credentials") -> Event:
@@ -178,8 +190,8 @@ def test_the_incident_names_who_and_what_and_shows_lines(detector: Detector) -> 
     assert incident.tops["account"] == [("alice", THRESHOLD)]
     assert incident.tops["method"] == [("LOGIN", THRESHOLD)]
     assert incident.tops["service"] == [("postfix/smtpd", THRESHOLD)]
-    assert incident.evidence[0] == "line of 0"
-    assert incident.evidence[-1] == f"line of {THRESHOLD - 1}"
+    assert incident.evidence[0] == "T mx1 postfix/smtpd[1]: line of 0"
+    assert incident.evidence[-1] == f"T mx1 postfix/smtpd[1]: line of {THRESHOLD - 1}"
     assert len(incident.evidence) == 6
     assert sum(count for _, count in incident.chart) == THRESHOLD
 

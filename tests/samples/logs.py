@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pfwatch.events import Event
-from pfwatch.parsing.scanner import Scanner, Tally
+from pfwatch.parsing.scanner import Scanner
+from pfwatch.parsing.tally import Tally
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
 

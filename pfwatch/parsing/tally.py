@@ -1,0 +1,33 @@
+"""The counts of a stretch of log, and what became of each of its lines.
+
+Enters: nothing; the scanner fills it. Leaves: the `Tally`. This file must never know how a line is read.
+"""
+
+import msgspec
+
+from pfwatch.parsing.rule import Rule
+
+
+class Tally(msgspec.Struct):
+    """The counts of the lines since it was taken."""
+
+    total: int = 0
+    tallied: int = 0
+    events: int = 0
+    parts: int = 0
+    foreign: int = 0
+    unsupported: int = 0
+    malformed: int = 0
+    counts: dict[tuple[Rule, bytes, object], int] = {}
+    """(rule, tag, the rule's tally groups) -> how often, repeats included."""
+    unread: dict[tuple[bytes, str], int] = {}
+    """(tag, severity) -> lines of Postfix without a rule, repeats included."""
+    misnamed: int = 0
+    """Unsupported lines under the bare tag `postfix`: a syslog template cuts the program name at the slash."""
+
+    def fates(self) -> dict[str, int]:
+        """Lines by what became of them; they add up to `total`."""
+        return {fate: getattr(self, fate) for fate in FATES}
+
+
+FATES = ("tallied", "events", "parts", "foreign", "unsupported", "malformed")
