@@ -91,20 +91,21 @@ class Daemon:
         self._changed = False
         """Something is to be committed that no line brought about."""
         self._commit_now = asyncio.Event()
-        self._ended: asyncio.Future[End] | None = None
+        self._ending = asyncio.Event()
+        self._end: End = "reload"
         self._wake_outbox: Callable[[], None] = lambda: None
         self._lines = 0
         self._progress = 0
         self._problem: str | None = None
 
     def stop(self, end: End = "stopped") -> None:
-        """End the run; a signal handler may call this."""
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(end)
+        """End the run, also before it began; a signal handler may call this. A stop during a reload is a stop."""
+        if end == "stopped":
+            self._end = end
+        self._ending.set()
 
     async def run(self) -> End:
         """Run until stopped. Raises StateError and WebError when it cannot begin."""
-        self._ended = asyncio.get_running_loop().create_future()  # before all else: a stop while it begins counts
         with ThreadPoolExecutor(1, "state") as thread:
 
             async def in_thread(work: Callable[[], Any]) -> Any:
@@ -113,9 +114,10 @@ class Daemon:
             store: Store = await in_thread(lambda: Store(Path(self._settings.store.path)))
             try:
                 await self._restore(store, in_thread)
-                return await self._serve(store, in_thread, self._ended)
+                await self._serve(store, in_thread)
             finally:
                 await in_thread(store.close)
+        return self._end
 
     async def _restore(self, store: Store, in_thread: InThread) -> None:
         for note in store.notes:
@@ -141,8 +143,8 @@ class Daemon:
         times.expect(self._now())
         return first_line_since(log, self._now() - self._settings.source.first_read, times)
 
-    async def _serve(self, store: Store, in_thread: InThread, ended: asyncio.Future[End]) -> End:
-        tasks = [asyncio.create_task(self._read(follower)) for follower in self._followers]
+    async def _serve(self, store: Store, in_thread: InThread) -> None:
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self._read(follower)) for follower in self._followers]
         tasks += [asyncio.create_task(self._tick()), asyncio.create_task(self._commit(store, in_thread))]
         web = None
         try:
@@ -153,15 +155,14 @@ class Daemon:
             self._look_at_sources()
             self._notifier.ready(self._status())
             self.ready.set()
-            waiting: list[asyncio.Future[Any]] = [ended, *tasks]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            tasks.append(asyncio.create_task(self._ending.wait()))
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
                     task.result()  # raises what ended it
-            return ended.result()
         finally:
             # Not "stopping" at a reload: systemd would wait for the end of the process, and kill it.
-            reload = ended.done() and ended.result() == "reload"
+            reload = self._ending.is_set() and self._end == "reload"
             self._notifier.reloading() if reload else self._notifier.stopping("Committing")
             await _cancel(tasks)
             with contextlib.suppress(TimeoutError):
@@ -318,7 +319,7 @@ class Daemon:
         return None if self.ready.is_set() else "the state is being loaded"
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
     """End tasks; again and again, because a library in the middle of a conversation may swallow a cancellation."""
     running = {task for task in tasks if not task.done()}
     for _ in range(int(_STOP_WITHIN / 2 / 0.2)):

@@ -7,7 +7,17 @@ parentheses at the end comes from a remote server and is only shown.
 import re
 
 from pfwatch.events import STATUSES, Delivery, Envelope, Event
-from pfwatch.parsing.fragments import ADDRESS, QUEUE_ID, address, number, untrusted, untrusted_or_none, word
+from pfwatch.parsing.fragments import (
+    ADDRESS,
+    PLAIN_ADDRESS,
+    PLAIN_ID,
+    QUEUE_ID,
+    address,
+    number,
+    untrusted,
+    untrusted_or_none,
+    word,
+)
 from pfwatch.parsing.rule import Rule
 
 _NOT_DELIVERED = frozenset(("deferred", "bounced", "softbounce", "undeliverable"))
@@ -90,6 +100,10 @@ RULES = (
         build=_delivered,
         kind=Delivery,
         tally=("status", "delays", "enhanced_code", "relay_name"),
+        tally_pattern=rf"{PLAIN_ID}: to={PLAIN_ADDRESS},(?: orig_to={PLAIN_ADDRESS},)?"
+        r" relay=(?P<relay_name>[^ ,\[]++)(?:\[[^\] ,]*+\])?(?::[0-9]++)?,(?: conn_use=[0-9]++,)? delay=[0-9.]++,"
+        r" delays=(?P<delays>[0-9.]++/[0-9.]++/[0-9.]++/[0-9.]++),(?: tls=[^ ,]++,)?"
+        r" dsn=(?P<enhanced_code>[0-9]\.[0-9]++\.[0-9]++), status=(?P<status>[A-Za-z-]++) \(.*",
         source="global/log_adhoc.c: log_adhoc",
     ),
 )

@@ -19,6 +19,10 @@ CLIENT: Final = r"(?P<name>[A-Za-z0-9._-]++)\[(?P<ip>[0-9A-Fa-f:.]++|unknown)\](
 """smtpd's `name[address]`, with `:port` under smtpd_client_port_logging (SMTPD_BUILD_NAMADDRPORT). The name passed
 valid_hostname(): no blank, no bracket."""
 
+PLAIN_ID: Final = r"(?P<queue_id>[0-9A-Za-z]++)"
+PLAIN_ADDRESS: Final = r'<[^<>"; ]*+>'
+"""Cheaper pieces for lines that are only counted: an id that the scanner has recognised, an address without quotes."""
+
 PEER: Final = r"(?P<peer_name>[A-Za-z0-9._-]++)\[(?P<peer_ip>[^\]]*+)\](?::(?P<peer_port>[0-9]++))?"
 """smtp's and lmtp's `name[address]:port`; lmtp over a UNIX-domain socket has its path as the address."""
 

@@ -15,7 +15,7 @@ from pfwatch.events import (
     MessageRemoved,
     MilterAction,
 )
-from pfwatch.parsing.fragments import ADDRESS, QUEUE_ID, STAGE, untrusted
+from pfwatch.parsing.fragments import ADDRESS, PLAIN_ADDRESS, PLAIN_ID, QUEUE_ID, STAGE, untrusted
 from pfwatch.parsing.reject import read_reply
 from pfwatch.parsing.rule import Rule
 
@@ -145,6 +145,8 @@ QMGR = (
         build=_queued,
         kind=MessageQueued,
         tally=("size", "recipients"),
+        tally_pattern=rf"{PLAIN_ID}: from={PLAIN_ADDRESS}, size=(?P<size>[0-9]++), nrcpt=(?P<recipients>[0-9]++)"
+        r" \(queue active\)",
         source="qmgr/qmgr_message.c: qmgr_message_read",
     ),
     Rule(
@@ -156,6 +158,7 @@ QMGR = (
         build=_removed,
         kind=MessageRemoved,
         tally=(),
+        tally_pattern=rf"{PLAIN_ID}: removed",
         notes="removed",
         source="qmgr/qmgr_active.c: qmgr_active_done_3_generic",
     ),

@@ -33,6 +33,8 @@ class Rule:
     """What `build` makes of a line that is only counted."""
     tally_pattern: str | None = None
     """Of the bodies that are only counted, and holds the tally's groups, where that is stricter than `pattern`."""
+    event_if: str | None = None
+    """A pattern in the body that makes an event even of a line that would only be counted."""
     notes: str | None = None
     """What `sessions/` remembers of the line, even when it is only counted: `connect`, `disconnect`, `client`,
     `removed`."""
@@ -42,6 +44,8 @@ class Rule:
     compiled: re.Pattern[bytes] = field(init=False, repr=False)
     counted: re.Pattern[bytes] | None = field(init=False, repr=False)
     """The pattern of lines that are only counted; None where every line is an event."""
+    is_event: Callable[[bytes], object] | None = field(init=False, repr=False)
+    """Whether a body that `counted` fits is an event all the same."""
 
     def __post_init__(self) -> None:
         """Compile the patterns."""
@@ -52,3 +56,5 @@ class Rule:
             strict = self.tally_pattern
             counted = re.compile(strict.encode() + rb"\Z", re.DOTALL) if strict is not None else compiled
         object.__setattr__(self, "counted", counted)
+        search = re.compile(self.event_if.encode()).search if self.event_if is not None else None
+        object.__setattr__(self, "is_event", search)

@@ -12,7 +12,7 @@ thousand lines lives in a method of its own.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import length_hint
 from typing import NamedTuple, Protocol
 
@@ -57,12 +57,11 @@ class Listener(Protocol):
 
     watch: set[Process]
     """Processes whose next line, whatever it is, must be announced."""
+    notes: dict[str, Callable[[Process, re.Match[bytes]], None]]
+    """For the lines of rules with `notes`; called after `told` where the line is an event, too."""
 
     def spoke(self, process: Process, body: bytes) -> None:
         """A watched process wrote another line; called before anything else is made of the line."""
-
-    def noted(self, what: str, process: Process, found: re.Match[bytes]) -> None:
-        """A line of a rule with `notes`; called after `told` where the line is an event, too."""
 
     def told(self, event: Event, process: Process) -> Event:
         """An event, in the order of the log. Returns it with what earlier lines know of it."""
@@ -134,7 +133,7 @@ class Scanner:
 
     def _read(self, rows: list[tuple[bytes, ...]]) -> None:  # noqa: C901 - the hot loop: a call per line would cost a third
         tally, listener = self.tally, self._listener
-        counts, watch, programs, noted = tally.counts, listener.watch, self._programs, listener.noted
+        counts, watch, programs, notes = tally.counts, listener.watch, self._programs, listener.notes
         every_event = self._every_event
         tallied = 0
         iterator = iter(rows)
@@ -152,12 +151,12 @@ class Scanner:
             for rule in program.rules.get(word, ()):
                 if rule.counted is not None and not every_event:
                     found = rule.counted.match(body)
-                    if found is not None:
+                    if found is not None and (rule.is_event is None or rule.is_event(body) is None):
                         key = (rule, tag, found.group(*rule.tally) if rule.tally else None)
                         counts[key] = counts.get(key, 0) + 1
                         tallied += 1
                         if rule.notes is not None:
-                            noted(rule.notes, (host, tag, pid), found)
+                            notes[rule.notes]((host, tag, pid), found)
                         break
                     if rule.tally_pattern is None:
                         continue
@@ -177,12 +176,12 @@ class Scanner:
             return
         for rule in program.rules.get(row.word, ()):
             found = rule.counted.match(row.body) if rule.counted is not None and not self._every_event else None
-            if found is not None:
+            if found is not None and (rule.is_event is None or rule.is_event(row.body) is None):
                 key = (rule, row.tag, found.group(*rule.tally) if rule.tally else None)
                 self.tally.counts[key] = self.tally.counts.get(key, 0) + weight
                 self.tally.tallied += 1
                 if rule.notes is not None:
-                    self._listener.noted(rule.notes, (row.host, row.tag, row.pid), found)
+                    self._listener.notes[rule.notes]((row.host, row.tag, row.pid), found)
                 return
             found = rule.compiled.match(row.body)
             if found is not None:
@@ -199,7 +198,7 @@ class Scanner:
         process = (row[1], row[2], row[3])
         told = self._listener.told(rule.build(envelope, found), process)
         if rule.notes is not None:
-            self._listener.noted(rule.notes, process, found)
+            self._listener.notes[rule.notes](process, found)
         if told.envelope.part_of is None:
             self.tally.events += 1
         else:

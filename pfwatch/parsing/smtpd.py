@@ -22,6 +22,7 @@ from pfwatch.events import (
 from pfwatch.parsing import sasl
 from pfwatch.parsing.fragments import (
     CLIENT,
+    PLAIN_ID,
     QUEUE_ID,
     STAGE,
     client,
@@ -150,7 +151,7 @@ def _tls_refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
 
 
 _PLAIN_REJECT = (
-    rf"{QUEUE_ID}: reject: {STAGE} from {CLIENT}: (?P<code>[2-5][0-9][0-9]) (?:[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}} )?"
+    rf"{PLAIN_ID}: reject: {STAGE} from {CLIENT}: (?P<code>[2-5][0-9][0-9]) (?:[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}} )?"
     r'(?:<[^<>"; ]*+>: )?(?!Relay access denied)(?P<about>[^;<>"]++)'
     r'; (?:from=<[^<>"; ]*+> )?(?:to=<[^<>"; ]*+> )?(?:proto=E?SMTP)?(?: helo=<[^<>"; ]*+>)?'
     r'(?: sasl_method=[^<>"; ]*+ sasl_username=[^<>"; ]*+)?'
@@ -182,7 +183,8 @@ RULES = (
         build=_disconnected,
         kind=ClientDisconnected,
         tally=(),
-        tally_pattern=rf"disconnect from {CLIENT}(?: (?!auth=[0-9]++/)[a-z]++=[0-9]++(?:/[0-9]++)?)*(?: notes=.*)?",
+        tally_pattern=rf"disconnect from {CLIENT}[a-z0-9=/ ]*+",
+        event_if=r" auth=[0-9]+/",
         notes="disconnect",
         source="smtpd/smtpd.c: smtpd_service",
     ),
@@ -199,6 +201,8 @@ RULES = (
         build=_accepted,
         kind=MessageAccepted,
         tally=("method",),
+        tally_pattern=rf"{PLAIN_ID}: client={CLIENT}"
+        r'(?:, sasl_method=(?P<method>[A-Z0-9-]++), sasl_username=(?P<username>[^ ,"]++))?',
         notes="client",
         source="smtpd/smtpd.c: mail_open_stream",
     ),

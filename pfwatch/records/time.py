@@ -31,12 +31,15 @@ class TimeReader:
         self._year = year
         self._newest = 0.0
         self._known: dict[bytes, Moment | None] = {}
+        self._minutes: dict[bytes, tuple[float, str, str]] = {}
+        """Minute -> its beginning, and the RFC 3339 text around the seconds."""
 
     def expect(self, reference: float) -> None:
         """Say the newest moment that the following records can have, in seconds since the epoch."""
         if reference + 86_400 != self._newest:
             self._newest = reference + 86_400
             self._known.clear()
+            self._minutes.clear()
 
     def read(self, text: bytes) -> Moment | None:
         """The moment of a time text of any form, or None where the calendar has no such day."""
@@ -51,7 +54,7 @@ class TimeReader:
     def _parse(self, text: bytes) -> Moment | None:
         try:
             if text[:1].isalpha():
-                return self._bsd(text)
+                return self._within_minute(text) or self._bsd(text)
             if text[4:5] == b"-":
                 if text[17:19] == b"60":  # a leap second, as below
                     text = text[:17] + b"59" + text[19:]
@@ -59,6 +62,22 @@ class TimeReader:
             return self._moment(datetime.fromtimestamp(float(text), UTC))
         except (ValueError, OverflowError, KeyError):
             return None
+
+    def _within_minute(self, text: bytes) -> Moment | None:
+        """A second of a minute that is known: a busy log has records in each of them."""
+        second = text[13:15]
+        if len(text) != 15 or second > b"59":
+            return None
+        minute = self._minutes.get(text[:12])
+        if minute is None:
+            first = self._bsd(text[:12] + b":00")
+            if first.at + 60 > self._newest and self._year is None:
+                return None  # the year may change within it
+            if len(self._minutes) >= _CACHED:
+                self._minutes.clear()
+            minute = self._minutes[text[:12]] = (first.at, first.stamp[:17], first.stamp[19:])
+        at, before, behind = minute
+        return Moment(at + int(second), f"{before}{second.decode()}{behind}")
 
     def _bsd(self, text: bytes) -> Moment:
         month, day = _MONTHS[text[:3]], int(text[4:6])

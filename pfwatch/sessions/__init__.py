@@ -71,6 +71,12 @@ class Sessions:
     def __init__(self, *, keep: bool = False) -> None:
         """With `keep`, changes are collected for `drain`."""
         self.watch: set[Process] = set()
+        self.notes: dict[str, Callable[[Process, re.Match[bytes]], None]] = {
+            "connect": self._connected,
+            "disconnect": self._left,
+            "client": self._accepted,
+            "removed": self._removed,
+        }
         self.finished: list[Event] = []
         self._follow: dict[type[Event], Callable[[Any, Process], Event]] = {
             TlsFailed: self._handshake_failed,
@@ -93,20 +99,6 @@ class Sessions:
         """Close the process's handshake, unless this is another line of the library about it."""
         if b"TLS library problem: " not in body[:60]:
             self._close(process)
-
-    def noted(self, what: str, process: Process, found: re.Match[bytes]) -> None:
-        """Remember who is connected and whose message is whose."""
-        if what == "connect":
-            self._sessions.put(process, Session(found.group("name", "ip", "port")))  # type: ignore[arg-type]
-        elif what == "disconnect":
-            self._sessions.drop(process)
-        elif what == "client":
-            self._messages.put(
-                (process[0], found["queue_id"]),
-                Message(found.group("name", "ip", "port"), found["username"]),  # type: ignore[arg-type]
-            )
-        elif what == "removed":
-            self._messages.drop((process[0], found["queue_id"]))
 
     def told(self, event: Event, process: Process) -> Event:
         """Fill in what earlier lines know, and pass on what is finished."""
@@ -152,6 +144,19 @@ class Sessions:
         self,
     ) -> dict[str, Table[Process, Session] | Table[tuple[bytes, bytes], Message] | Table[Process, Handshake]]:
         return {"session": self._sessions, "message": self._messages, "handshake": self._handshakes}
+
+    def _connected(self, process: Process, found: re.Match[bytes]) -> None:
+        self._sessions.put(process, Session(found.group("name", "ip", "port")))  # type: ignore[arg-type]
+
+    def _left(self, process: Process, _found: re.Match[bytes]) -> None:
+        self._sessions.drop(process)
+
+    def _accepted(self, process: Process, found: re.Match[bytes]) -> None:
+        client = found.group("name", "ip", "port")
+        self._messages.put((process[0], found["queue_id"]), Message(client, found["username"]))  # type: ignore[arg-type]
+
+    def _removed(self, process: Process, found: re.Match[bytes]) -> None:
+        self._messages.drop((process[0], found["queue_id"]))
 
     def _client(self, process: Process) -> Client | None:
         session = self._sessions.get(process)
