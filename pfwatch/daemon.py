@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -23,6 +23,7 @@ import msgspec
 from pfwatch.alerting.notification import Notification
 from pfwatch.alerting.settings import AlertSettings, MailSettings
 from pfwatch.detection.settings import DetectionSettings
+from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block, FilePosition, Position
 from pfwatch.records.time import TimeReader
@@ -39,9 +40,6 @@ from pfwatch.web.settings import WebSettings
 End = Literal["stopped", "reload"]
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs something in the one thread that the database belongs to."""
-InThread = InThread
-SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-"""Between two runs they would end the process: whoever runs more than one blocks them."""
 _STOP_WITHIN = 4.0
 """Seconds in which a stop must be done; systemd is promised five."""
 _RETRY_COMMIT = 5.0
@@ -97,11 +95,11 @@ class Daemon:
         self._lines = 0
         self._progress = 0
         self._problem: str | None = None
+        self._told_misnamed = False
 
     def stop(self, end: End = "stopped") -> None:
         """End the run, also before it began; a signal handler may call this. A stop during a reload is a stop."""
-        if end == "stopped":
-            self._end = end
+        self._end = end if end == "stopped" else self._end
         self._ending.set()
 
     async def run(self) -> End:
@@ -223,6 +221,9 @@ class Daemon:
         self._lines += outcome.tally.total if outcome.tally else 0
         self._progress += 1
         self._take(outcome)
+        if outcome.tally and outcome.tally.misnamed and not self._told_misnamed:
+            self._told_misnamed = True
+            self._say(4, f"{block.source}: {SLASH_IN_TAG}")
         if self._unsaved >= self._settings.store.commit_bytes:
             self._commit_now.set()
 
@@ -334,16 +335,15 @@ def _clock(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-async def serve(daemon: Daemon) -> End:
-    """Run a daemon until SIGTERM, SIGINT or SIGHUP. Those that are blocked outside wait for it, and for the next."""
+@contextlib.contextmanager
+def signals(stop: Callable[[End], None]) -> Iterator[None]:
+    """SIGTERM, SIGINT and SIGHUP call `stop`. For as long as the process runs: without, each of them kills it."""
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, daemon.stop)
-    loop.add_signal_handler(signal.SIGINT, daemon.stop)
-    loop.add_signal_handler(signal.SIGHUP, daemon.stop, "reload")
-    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    ends: dict[signal.Signals, End] = {signal.SIGTERM: "stopped", signal.SIGINT: "stopped", signal.SIGHUP: "reload"}
+    for number, end in ends.items():
+        loop.add_signal_handler(number, stop, end)
     try:
-        return await daemon.run()
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in ends:
             loop.remove_signal_handler(number)

@@ -115,7 +115,8 @@ class _Summary:
         self._zone = settings.zone
         self._lines = dict.fromkeys(("total", *FATES[1:2], FATES[0], *FATES[2:]), 0)
         self._counts: dict[str, int] = {}
-        self._incidents: dict[str, Incident] = {}
+        self._incidents: dict[str, tuple[float, FoundIncident]] = {}
+        """By id: when it began, and as much of it as the report shows; an attack can make many."""
         self._notifications: list[ToldNotification] = []
         self._misnamed = 0
 
@@ -132,23 +133,24 @@ class _Summary:
                     counts[rule.kind.kind] = counts.get(rule.kind.kind, 0) + weight
             self._misnamed += outcome.tally.misnamed
         for change in outcome.changes:
-            self._incidents[change.incident.id] = change.incident
+            self._incidents[change.incident.id] = (change.incident.first, self._found(change.incident))
         for notification in outcome.notifications:
             lead = notification.incidents[0].id if notification.incidents else None
             at = stamp(notification.at, self._zone)
             self._notifications.append(ToldNotification(lead, notification.reason, at, notification.subject_line))
 
+    def _found(self, incident: Incident) -> FoundIncident:
+        return FoundIncident(
+            incident.rule,
+            incident.severity,
+            incident.subject,
+            incident.count,
+            stamp(incident.first, self._zone),
+            stamp(incident.last, self._zone),
+        )
+
     def report(self) -> Report:
-        incidents = [
-            FoundIncident(
-                incident.rule,
-                incident.severity,
-                incident.subject,
-                incident.count,
-                stamp(incident.first, self._zone),
-                stamp(incident.last, self._zone),
-            )
-            for incident in sorted(self._incidents.values(), key=lambda one: (one.first, one.id))
-        ]
+        ordered = sorted(self._incidents.items(), key=lambda one: (one[1][0], one[0]))
+        incidents = [found for _, (_, found) in ordered]
         counts = dict(sorted(self._counts.items()))
         return Report(self._lines, counts, incidents, self._notifications, self._misnamed)

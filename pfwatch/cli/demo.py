@@ -125,7 +125,7 @@ class _Demo:
     async def _start(self, log: Path, state: Path, port: int, notifier: Any) -> tuple[Any, asyncio.Task[Any]]:
         """The daemon, ready; at another port when somebody has its own."""
         from pfwatch.alerting.settings import MailSettings, SmtpServer
-        from pfwatch.daemon import Daemon, DaemonSettings, serve
+        from pfwatch.daemon import Daemon, DaemonSettings
         from pfwatch.sources.settings import SourceSettings
         from pfwatch.store.settings import StoreSettings
         from pfwatch.web.server import WebError
@@ -142,7 +142,7 @@ class _Demo:
                 mail=mail,
             )
             daemon = Daemon(settings, notifier, _say, now=self._clock.now, tick_interval=0.1)
-            task = asyncio.create_task(serve(daemon))
+            task = asyncio.create_task(daemon.run())
             ready = asyncio.create_task(daemon.ready.wait())
             await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
             if daemon.ready.is_set():

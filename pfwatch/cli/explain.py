@@ -44,7 +44,9 @@ class _Explainer(Sessions):
 
 @click.command()
 @click.argument("lines", metavar="[LINE]...", nargs=-1)
-@click.option("--file", "path", type=click.Path(), help="Explain the lines of this file; - is standard input.")
+@click.option(
+    "--file", "path", type=click.Path(readable=False), help="Explain the lines of this file; - is standard input."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, in order.")
 @reading
 def explain(lines: tuple[str, ...], path: str | None, zone: tzinfo | None, year: int | None, *, as_json: bool) -> None:
@@ -89,20 +91,20 @@ def text_of(event: Event) -> str:
     meaning = (type(event).__doc__ or "").strip().splitlines()[0]
     parts = [f"{title}  {meaning}"]
     if rule:
-        parts.append(f"  rule       {rule[0].name} (Postfix {rule[0].since} and later; {rule[0].source})")
+        parts.append(f"  rule        {rule[0].name} (Postfix {rule[0].since} and later; {rule[0].source})")
     for name, value in shown.items():
         if name in _NO_NEWS or value is None or (name == "rule"):
             continue
         note = click.style("  typed by somebody outside", dim=True) if name in _UNTRUSTED and value != "" else ""
-        parts.append(f"  {name:<10} {visible(str(value))}{note}")
+        parts.append(f"  {name:<11} {visible(str(value))}{note}")
     if event.envelope.weight > 1:
-        parts.append(f"  weight     {event.envelope.weight}: so many more of the line before")
+        parts.append(f"  weight      {event.envelope.weight}: so many more of the line before")
     if event.envelope.truncated:
-        parts.append("  truncated  Postfix cut this line at 2,000 bytes; what stood at its end is missing")
+        parts.append("  truncated   Postfix cut this line at 2,000 bytes; what stood at its end is missing")
     if event.envelope.part_of:
-        parts.append(f"  part of    {event.envelope.part_of}: counted there, not here")
-    parts += [f"  counts     {text}" for text in _counters(event)]
-    parts += [f"  detection  {text}" for text in _detection(event)]
+        parts.append(f"  part of     {event.envelope.part_of}: counted there, not here")
+    parts += [f"  counts      {text}" for text in _counters(event)]
+    parts += [f"  detection   {text}" for text in _detection(event)]
     return "\n".join(parts)
 
 

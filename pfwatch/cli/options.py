@@ -66,7 +66,7 @@ def reading(command: F) -> F:
     return zone(year(command))
 
 
-files = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+files = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(readable=False))
 """Finished logs, compressed or not; `-` is standard input."""
 
 

@@ -10,14 +10,10 @@ import msgspec
 
 from pfwatch.alerting.visible import visible
 from pfwatch.cli.options import files, readable, reading, settings_from, warn
+from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.replay import Report, size_of
 from pfwatch.replay import replay as replay_logs
 from pfwatch.sources.settings import SourceSettings
-
-SLASH_IN_TAG = (
-    "a syslog template cuts the program name at the slash: every daemon is logged as `postfix`, and its lines cannot "
-    'be read. In rsyslog, put global(parser.permitSlashInProgramName="on") at the top of the configuration'
-)
 
 
 @click.command()

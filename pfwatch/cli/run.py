@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from pfwatch.sources.errors import SourceError
 
 if TYPE_CHECKING:
     from pfwatch.daemon import DaemonSettings
+    from pfwatch.systemd import Notifier
 
 _CONFIG = Path("/etc/pfwatch/pfwatch.toml")
 
@@ -32,54 +32,58 @@ def run(config: Path | None, logs: tuple[str, ...], state: str | None) -> None:
     Without a configuration pfwatch finds the log by itself and says what it chose. SIGTERM ends it, SIGHUP reads the
     configuration again.
     """
-    from pfwatch.daemon import SIGNALS
-    from pfwatch.systemd import say_to_stderr
+    from pfwatch.store.errors import StateError
+    from pfwatch.systemd import Notifier, say_to_stderr
+    from pfwatch.web.server import WebError
 
     say = say_to_stderr(journal="JOURNAL_STREAM" in os.environ)
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         settings = _settings(config, logs, state)
     except _UnusableError as error:
         for problem in error.problems:
             say(3, problem)
         sys.exit(USAGE)
-    _run(settings, lambda: _settings(config, logs, state), say)
+    notifier = Notifier.from_environment(os.environ)
+    try:
+        asyncio.run(_run(settings, lambda: _settings(config, logs, state), notifier, say))
+    except (StateError, WebError) as error:
+        fail(str(error), RUNTIME)
+    finally:
+        notifier.close()
 
 
-def _run(
-    settings: "DaemonSettings", read_again: Callable[[], "DaemonSettings"], say: Callable[[int, str], None]
+async def _run(
+    settings: "DaemonSettings",
+    read_again: Callable[[], "DaemonSettings"],
+    notifier: "Notifier",
+    say: Callable[[int, str], None],
 ) -> None:
     """One daemon after the other, until one is stopped. A reload that cannot be done changes nothing."""
-    from pfwatch.daemon import Daemon, serve
+    from pfwatch.daemon import Daemon, signals
     from pfwatch.store.errors import StateError
-    from pfwatch.systemd import Notifier
     from pfwatch.web.server import WebError
 
-    notifier = Notifier.from_environment(os.environ)
+    daemon = Daemon(settings, notifier, say)
     proven, reloaded = None, True
-    try:
+    with signals(lambda end: daemon.stop(end)):  # whichever runs at that time
         while True:
-            daemon = Daemon(settings, notifier, say)
             daemon.pipeline.counters.set("pfwatch_config_last_reload_successful", (), int(reloaded))
             try:
-                if asyncio.run(serve(daemon)) == "stopped":
+                if await daemon.run() == "stopped":
                     return
+                proven = settings
+                settings, reloaded = read_again(), True
             except (StateError, WebError) as error:
                 if proven is None or daemon.ready.is_set():
-                    fail(str(error), RUNTIME)
+                    raise
                 say(3, f"{error}; pfwatch goes on with the configuration before")
                 settings, proven, reloaded = proven, None, False
-                continue
-            proven = settings
-            try:
-                settings, reloaded = read_again(), True
             except _UnusableError as error:
                 for problem in error.problems:
                     say(3, problem)
                 say(3, "the configuration is wrong; pfwatch goes on with the one before")
                 reloaded = False
-    finally:
-        notifier.close()
+            daemon = Daemon(settings, notifier, say)
 
 
 class _UnusableError(Exception):

@@ -6,6 +6,7 @@ Enters: events. Leaves: `Hit`, or nothing. This file must never know thresholds,
 import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -17,8 +18,8 @@ class Hit(msgspec.Struct, frozen=True):
 
     client: Client
     weight: int
-    facts: tuple[tuple[str, str], ...]
-    """(field, text) for the incident's `tops`."""
+    facts: tuple[tuple[str, str | None], ...]
+    """(field, text) for the incident's `tops`; nothing is told where there is no text."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,19 @@ class DetectionRule:
     read: Callable[[Event], Hit | None]
 
 
-def _facts(event: Event, client: Client, *more: tuple[str, str | None]) -> tuple[tuple[str, str], ...]:
-    found = [("client", client.ip or "unknown"), ("service", f"{event.envelope.service}/{event.envelope.daemon}")]
-    if client.name and client.name != "unknown":
-        found.append(("client_name", client.name))
-    found += [(field, text) for field, text in more if text]
-    return tuple(found)
+@lru_cache(maxsize=1024)
+def _service(service: str | None, daemon: str | None) -> str:
+    return f"{service}/{daemon}"
+
+
+def _facts(event: Event, client: Client, *more: tuple[str, str | None]) -> tuple[tuple[str, str | None], ...]:
+    envelope = event.envelope
+    return (
+        ("client", client.ip),
+        ("service", _service(envelope.service, envelope.daemon)),
+        ("client_name", None if client.name == "unknown" else client.name),
+        *more,
+    )
 
 
 def _auth(event: Event) -> Hit | None:

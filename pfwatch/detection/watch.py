@@ -72,9 +72,11 @@ class Watch(msgspec.Struct):
             if len(self.end) > _EVIDENCE:
                 del self.end[0]
 
-    def _add_facts(self, found: tuple[tuple[str, str], ...], weight: int, room: int) -> None:
+    def _add_facts(self, found: tuple[tuple[str, str | None], ...], weight: int, room: int) -> None:
         facts = self.facts
         for field, text in found:
+            if not text:
+                continue
             seen = facts.get(field)
             if seen is None:
                 seen = facts[field] = {}

@@ -7,6 +7,12 @@ import msgspec
 
 from pfwatch.parsing.rule import Rule
 
+SLASH_IN_TAG = (
+    "a syslog template cuts the program name at the slash: every daemon is logged as `postfix`, and its lines cannot "
+    'be read. In rsyslog, put global(parser.permitSlashInProgramName="on") at the top of the configuration'
+)
+"""What to tell whoever has `misnamed` lines."""
+
 
 class Tally(msgspec.Struct):
     """The counts of the lines since it was taken."""

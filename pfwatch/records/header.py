@@ -29,6 +29,8 @@ FORMS: Final[dict[str, str]] = {
     "bsd": rf"({_BSD_TIME}) {_SYSLOG}",
     # RFC 3339: rsyslog's RSYSLOG_FileFormat, `journalctl -o short-iso[-precise]`
     "rfc3339": rf"({_ISO_TIME}) {_SYSLOG}",
+    # `journalctl -o short-full`
+    "full": rf"[A-Z][a-z][a-z] ([0-9]{{4}}-[01][0-9]-[0-3][0-9] {_CLOCK} [A-Z0-9+-]{{1,6}}) {_SYSLOG}",
     # `journalctl -o short-unix`
     "unix": rf"({_UNIX_TIME}) {_SYSLOG}",
     # RFC 5424: <PRI>1 TIME HOST APP-NAME PROCID MSGID STRUCTURED-DATA MSG

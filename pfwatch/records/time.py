@@ -56,6 +56,9 @@ class TimeReader:
             if text[:1].isalpha():
                 return self._within_minute(text) or self._bsd(text)
             if text[4:5] == b"-":
+                if text[10:11] == b" ":  # journalctl -o short-full; its abbreviation of a zone is no zone, but for UTC
+                    when = datetime.fromisoformat(text[:19].decode())
+                    return self._moment(when.replace(tzinfo=UTC) if text.endswith(b" UTC") else when)
                 if text[17:19] == b"60":  # a leap second, as below
                     text = text[:17] + b"59" + text[19:]
                 return self._moment(datetime.fromisoformat(text.decode().replace(",", ".")))

@@ -30,6 +30,7 @@ FORMS = {
     rb'[exampleSDID@32473 iut="3" quoted="a \"]\" b"][other@1 x="y"] ',
     "RFC 5424 with a byte order mark": b"<22>1 2026-11-22T09:53:31Z mx1 postfix/submission/smtpd 229 - - \xef\xbb\xbf",
     "journalctl short-unix": b"1795341211.123456 " + TAG,
+    "journalctl short-full": b"Sun 2026-11-22 09:53:31 UTC " + TAG,
     "the wire, BSD": b"<22>Nov 22 09:53:31 " + TAG,
     "the wire, RFC 3339": b"<22>2026-11-22T09:53:31Z " + TAG,
 }
