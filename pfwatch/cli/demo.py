@@ -9,6 +9,7 @@ import contextlib
 import email
 import email.policy
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -43,13 +44,22 @@ def demo(*, once: bool) -> None:
     from pfwatch.web.server import WebError
 
     try:
-        asyncio.run(_Demo(once=once).run())
+        asyncio.run(_until_stopped(_Demo(once=once)))
     except TimeoutError:
         fail(f"no alert mail came within {_GIVE_UP:g} seconds", RUNTIME)
     except (StateError, WebError, OSError) as error:
         fail(str(error), RUNTIME)
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
         click.echo()
+
+
+async def _until_stopped(actors: "_Demo") -> None:
+    """Ctrl-C and SIGTERM end it tidily, also where a shell started it in the background with SIGINT ignored."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, task.cancel)
+    await actors.run()
 
 
 class _Clock:

@@ -1,10 +1,14 @@
 """`pfwatch demo`, as somebody runs it who has nothing but the package."""
 
 import contextlib
+import functools
 import re
+import signal
 import socket
 import subprocess
 import sys
+
+import pytest
 
 from pfwatch.web.settings import WebSettings
 
@@ -37,3 +41,16 @@ def test_it_takes_another_port_when_the_usual_one_is_taken() -> None:
     assert served
     assert int(served[1]) != usual
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_also_in_the_background_of_a_shell(number: signal.Signals) -> None:
+    command = [sys.executable, "-u", "-m", "pfwatch", "demo"]
+    background = functools.partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # as a shell does with `&`
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=background) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("Metrics: "):
+                break
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
