@@ -104,7 +104,7 @@ class _Demo:
 
     async def run(self) -> None:
         with tempfile.TemporaryDirectory(prefix="pfwatch-demo-") as folder:
-            log = Path(folder, "mail.log")
+            log = _empty_log(folder)
             async with _mail_server(self._inbox) as port:
                 await self._watch(log, Path(folder, "state.db"), port)
 
@@ -187,6 +187,13 @@ async def _mail_server(inbox: _Inbox) -> Any:
     server = await loop.create_server(lambda: SMTP(inbox, hostname="mail.example.org", loop=loop), "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+
+
+def _empty_log(folder: str) -> Path:
+    """The log before the attack."""
+    log = Path(folder, "mail.log")
+    log.touch()
+    return log
 
 
 def _story() -> bytes:

@@ -26,6 +26,7 @@ def test_it_ends_by_itself_with_the_mail_on_the_screen() -> None:
     )
     assert re.search(r"^From: pfwatch <pfwatch@mx1\.example\.org>$", result.stdout, re.MULTILINE)
     assert "68 times within 6 s" in result.stdout
+    assert "does not exist" not in result.stdout
 
 
 def test_it_takes_another_port_when_the_usual_one_is_taken() -> None:
