@@ -21,6 +21,14 @@ Origin = Literal["smtpd", "pickup", "bounce"]
 AuthCause = Literal["credentials", "protocol", "aborted"]
 AbortReason = Literal["lost_connection", "timeout", "too_many_errors", "bare_lf"]
 Limit = Literal["connection_rate", "connection_count", "message_rate", "recipient_rate", "tls_rate", "auth_rate"]
+PeakMetric = Literal[
+    "connection_rate", "connection_count", "message_rate", "recipient_rate", "tls_rate", "auth_rate", "trace_rate",
+    "cache_size",
+]  # fmt: skip
+Violation = Literal["pipelining", "non_smtp", "bare_lf", "long_line", "bad_address", "bad_bdat", "bad_utf8"]
+TlsPolicy = Literal["required", "dane", "mta_sts", "requiretls", "verify"]
+ContentPart = Literal["header", "body", "mime", "content"]
+QueueAction = Literal["deleted", "requeued", "held", "released", "expired"]
 
 CATEGORIES = (
     "protocol", "unknown_sender", "unknown_user", "rbl", "sender_mismatch", "size", "storage", "lookup_failure",
@@ -41,6 +49,25 @@ STATUSES = (
     "other",
 )  # fmt: skip
 """Every `status` of a delivery."""
+
+POSTSCREEN_TESTS = (
+    "connect", "pass_new", "pass_old", "allowlisted", "denylisted", "allowlist_veto", "pregreet", "dnsbl", "hangup",
+    "pipelining", "non_smtp", "bare_newline", "time_limit", "count_limit", "length_limit", "data_without_rcpt",
+    "disconnect", "busy",
+)  # fmt: skip
+"""Every `test` of a postscreen event."""
+
+CONTENT_ACTIONS = (
+    "reject", "warn", "info", "hold", "discard", "filter", "redirect", "bcc", "prepend", "replace", "strip", "pass",
+)  # fmt: skip
+"""Every `action` of a content check."""
+
+PROBLEMS = (
+    "started", "stopped", "reloaded", "process_limit", "throttled", "child_exit", "child_signal", "fatal", "panic",
+    "disk_full", "queue_write", "map_error", "ipc_error", "policy_down", "milter_down", "proxy_down", "permissions",
+    "config_warning", "compatibility", "other",
+)  # fmt: skip
+"""Every `problem` of the service's health."""
 
 
 class Client(msgspec.Struct, frozen=True, gc=False):
@@ -152,6 +179,16 @@ class AuthProbed(Event, frozen=True, gc=False):
     succeeded: int
 
 
+class OutboundAuthFailed(Event, frozen=True, gc=False):
+    """Our own login at a remote server was refused, in a line of its own."""
+
+    kind = "outbound_auth_failed"
+    queue_id: str | None
+    relay_name: str | None
+    relay_ip: str | None
+    reason: Untrusted
+
+
 class RelayDenied(Event, frozen=True, gc=False):
     """Somebody asked us to send mail to a third party, and was refused."""
 
@@ -217,6 +254,52 @@ class MilterAction(Event, frozen=True, gc=False):
     text: Untrusted
 
 
+class ProxyVerdict(Event, frozen=True, gc=False):
+    """What a before-queue content filter (smtpd_proxy_filter) answered."""
+
+    kind = "proxy_verdict"
+    client: Client | None
+    verdict: Literal["accept", "reject"]
+    stage: str
+    code: int | None
+    text: Untrusted
+
+
+class ContentAction(Event, frozen=True, gc=False):
+    """A header, body, MIME or milter header check of cleanup did something; the client comes from the queue id."""
+
+    kind = "content_action"
+    client: Client | None
+    queue_id: str
+    action: str
+    """One of `CONTENT_ACTIONS`."""
+    part: ContentPart
+    text: Untrusted
+
+
+class PostscreenEvent(Event, frozen=True, gc=False):
+    """A test of postscreen and how the client did."""
+
+    kind = "postscreen_event"
+    client: Client
+    test: str
+    """One of `POSTSCREEN_TESTS`."""
+    score: int | None
+    """Of the DNS block lists."""
+    bytes: int | None
+    seconds: float | None
+    sample: Untrusted | None
+
+
+class DnsblListed(Event, frozen=True, gc=False):
+    """A client that asks postscreen is in a DNS block list."""
+
+    kind = "dnsbl_listed"
+    client: Client
+    zone: str
+    reply: str
+
+
 class TlsFailed(Event, frozen=True, gc=False):
     """A TLS handshake that failed; `error` comes from the library line that follows."""
 
@@ -255,6 +338,34 @@ class TlsEstablished(Event, frozen=True, gc=False):
     algorithm_bits: int
 
 
+class CertificateRejected(Event, frozen=True, gc=False):
+    """The peer's certificate did not verify; the handshake may go on all the same."""
+
+    kind = "certificate_rejected"
+    client: Client | None
+    direction: Direction
+    peer_name: str | None
+    peer_ip: str | None
+    reason: Untrusted
+
+
+class TlsMisconfigured(Event, frozen=True, gc=False):
+    """Our own certificate, key, chain, parameters or random source cannot be used."""
+
+    kind = "tls_misconfigured"
+    reason: Untrusted
+
+
+class TlsPolicyFailed(Event, frozen=True, gc=False):
+    """A delivery needs TLS that the remote server did not offer, in a line of its own."""
+
+    kind = "tls_policy_failed"
+    queue_id: str | None
+    domain: str | None
+    policy: TlsPolicy
+    reason: Untrusted
+
+
 class RateLimited(Event, frozen=True, gc=False):
     """A client ran into one of anvil's limits."""
 
@@ -263,6 +374,39 @@ class RateLimited(Event, frozen=True, gc=False):
     limit: Limit
     value: int | None
     service_name: str
+
+
+class RatePeak(Event, frozen=True, gc=False):
+    """The highest rate or count of one client that anvil saw since its last report."""
+
+    kind = "rate_peak"
+    client: Client | None
+    """None for the cache size."""
+    metric: PeakMetric
+    value: int
+    period_seconds: int | None
+    service_name: str | None
+    peak_at: str | None
+    """The moment of the peak as Postfix wrote it: BSD form, without year and zone."""
+
+
+class ProtocolViolation(Event, frozen=True, gc=False):
+    """A client broke the SMTP protocol in a way that smtpd logs."""
+
+    kind = "protocol_violation"
+    client: Client
+    violation: Violation
+    stage: str | None
+    sample: Untrusted | None
+
+
+class DnsMismatch(Event, frozen=True, gc=False):
+    """Name and address of a client do not confirm each other."""
+
+    kind = "dns_mismatch"
+    client: Client | None
+    hostname: Untrusted
+    reason: Untrusted
 
 
 class MessageAccepted(Event, frozen=True, gc=False):
@@ -322,12 +466,72 @@ class Delivery(Event, frozen=True, gc=False):
     text: Untrusted
 
 
+class DeliveryAttempted(Event, frozen=True, gc=False):
+    """One of several servers did not serve; what became of the recipient is said by `delivery`."""
+
+    kind = "delivery_attempted"
+    queue_id: str | None
+    peer_name: str | None
+    peer_ip: str | None
+    peer_port: int | None
+    reason: Untrusted
+
+
+class Notified(Event, frozen=True, gc=False):
+    """A notification about a message was sent: to its sender, or to the postmaster."""
+
+    kind = "notified"
+    queue_id: str
+    notice: Literal["non_delivery", "delay", "success", "postmaster"]
+    notice_queue_id: str | None
+
+
 class MessageRemoved(Event, frozen=True, gc=False):
     """The message left the queue or changed its place in it."""
 
     kind = "message_removed"
     queue_id: str
     action: Literal["removed", "expired", "canceled", "requeued", "held", "released", "deleted"]
+
+
+class QueueChanged(Event, frozen=True, gc=False):
+    """postsuper's sum line, the only trace of commands about all messages."""
+
+    kind = "queue_changed"
+    action: QueueAction
+    count: int
+
+
+class Housekeeping(Event, frozen=True, gc=False):
+    """Read, and nothing to count."""
+
+    kind = "housekeeping"
+    topic: str
+    """A word of the rule's own, never of the line."""
+    text: Untrusted
+
+
+class DovecotAuthFailed(Event, frozen=True, gc=False):
+    """A failed login at Dovecot, where its lines are asked for."""
+
+    kind = "dovecot_auth_failed"
+    client: Client
+    protocol: Literal["imap", "pop3", "submission", "sieve"]
+    method: Untrusted
+    cause: AuthCause
+    reason: Untrusted
+    username: Untrusted | None
+
+
+class ServiceHealth(Event, frozen=True, gc=False):
+    """What Postfix says of its own state."""
+
+    kind = "service_health"
+    problem: str
+    """One of `PROBLEMS`."""
+    subject: str
+    """The service, table, path or server that it is about, as far as Postfix names it; empty otherwise."""
+    text: Untrusted
 
 
 class Unsupported(Event, frozen=True, gc=False):
@@ -353,8 +557,11 @@ class Malformed(Event, frozen=True, gc=False):
 
 KINDS: tuple[type[Event], ...] = (
     ClientConnected, ClientDisconnected, SessionAborted, AuthFailed, AuthBackendFailed, AuthDetail, AuthProbed,
-    RelayDenied, Rejected, PolicyAction, MilterAction, TlsFailed, TlsDetail, TlsEstablished, RateLimited,
-    MessageAccepted, MessageIdentified, MessageQueued, Delivery, MessageRemoved, Unsupported, Foreign, Malformed,
+    OutboundAuthFailed, RelayDenied, Rejected, PolicyAction, MilterAction, ProxyVerdict, ContentAction,
+    PostscreenEvent, DnsblListed, TlsFailed, TlsDetail, TlsEstablished, CertificateRejected, TlsMisconfigured,
+    TlsPolicyFailed, RateLimited, RatePeak, ProtocolViolation, DnsMismatch, MessageAccepted, MessageIdentified,
+    MessageQueued, Delivery, DeliveryAttempted, Notified, MessageRemoved, QueueChanged, Housekeeping,
+    DovecotAuthFailed, ServiceHealth, Unsupported, Foreign, Malformed,
 )  # fmt: skip
 """Every kind, in the order of the reference."""
 

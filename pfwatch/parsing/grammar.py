@@ -7,17 +7,41 @@ a line is cut.
 from collections.abc import Mapping
 from typing import Final
 
-from pfwatch.parsing import delivery, queue, smtpd, tls
+from pfwatch.parsing import (
+    anvil,
+    attempt,
+    bounce,
+    certificate,
+    content,
+    delivery,
+    health,
+    master,
+    postscreen,
+    protocol,
+    queue,
+    smtpd,
+    tls,
+    tlsproxy,
+)
 from pfwatch.parsing.rule import Rule
+from pfwatch.records.header import PROGRAMS
 
-_CLIENT_SIDE = (*delivery.RULES, *tls.OUTBOUND, tls.LIBRARY)
+_CLIENT_SIDE = (
+    *delivery.RULES,
+    *tls.OUTBOUND,
+    tls.LIBRARY,
+    *attempt.RULES,
+    *certificate.OUTBOUND,
+    *certificate.SETTINGS,
+)
+_QMGR = (*queue.QMGR, *delivery.RULES)
 
-GRAMMAR: Final[Mapping[str, tuple[Rule, ...]]] = {
-    "smtpd": smtpd.RULES,
-    "cleanup": queue.CLEANUP,
-    "qmgr": queue.QMGR,
-    "oqmgr": queue.QMGR,
-    "nqmgr": queue.QMGR,
+_OWN: Final[Mapping[str, tuple[Rule, ...]]] = {
+    "smtpd": (*smtpd.RULES, *protocol.RULES, *certificate.INBOUND, *certificate.SETTINGS),
+    "cleanup": (*queue.CLEANUP, *content.CLEANUP),
+    "qmgr": _QMGR,
+    "oqmgr": _QMGR,
+    "nqmgr": _QMGR,
     "pickup": queue.PICKUP,
     "postsuper": queue.POSTSUPER,
     "smtp": _CLIENT_SIDE,
@@ -27,6 +51,21 @@ GRAMMAR: Final[Mapping[str, tuple[Rule, ...]]] = {
     "pipe": delivery.RULES,
     "error": delivery.RULES,
     "discard": delivery.RULES,
+    "bounce": bounce.BOUNCE,
+    "verify": bounce.VERIFY,
+    "scache": bounce.SCACHE,
+    "postscreen": postscreen.POSTSCREEN,
+    "dnsblog": postscreen.DNSBLOG,
+    "tlsproxy": (*tlsproxy.TLSPROXY, *certificate.SETTINGS),
+    "tlsmgr": tlsproxy.TLSMGR,
+    "anvil": anvil.ANVIL,
+    "master": master.MASTER,
+    "postfix": master.POSTFIX,
+    "postfix-script": master.POSTFIX,
+}
+
+GRAMMAR: Final[Mapping[str, tuple[Rule, ...]]] = {
+    daemon: (*_OWN.get(daemon, master.COMMANDS), *health.EVERYWHERE) for daemon in sorted(PROGRAMS)
 }
 """Daemon -> its rules, the hottest first."""
 

@@ -38,6 +38,8 @@ class Rule:
     notes: str | None = None
     """What `sessions/` remembers of the line, even when it is only counted: `connect`, `disconnect`, `client`,
     `removed`."""
+    fallback: bool = False
+    """Reads what no rule before it does: the only one that may fit the example of another."""
     until: str | None = None
     source: str = ""
     """The place in the Postfix source that writes it."""
