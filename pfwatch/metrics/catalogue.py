@@ -12,7 +12,23 @@ from typing import Literal, get_args
 
 import msgspec
 
-from pfwatch.events import CATEGORIES, STATUSES, TLS_ERRORS, AbortReason, AuthCause, Direction, Limit, Origin, Severity
+from pfwatch.events import (
+    CATEGORIES,
+    CONTENT_ACTIONS,
+    PROBLEMS,
+    STATUSES,
+    TLS_ERRORS,
+    AbortReason,
+    AuthCause,
+    ContentPart,
+    Direction,
+    Limit,
+    Origin,
+    QueueAction,
+    Severity,
+    TlsPolicy,
+    Violation,
+)
 
 OTHER = "other"
 """The value that stands for everything outside a closed set and beyond a cap."""
@@ -37,6 +53,10 @@ DAEMONS = (
     "smtpd", "spawn", "tlsmgr", "tlsproxy", "trace", "trivial-rewrite", "verify", "virtual", OTHER,
 )  # fmt: skip
 DELIVERY_DAEMONS = ("smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", OTHER)
+POSTSCREEN_FAILURES = (
+    "PREGREET", "COMMAND_PIPELINING", "NON_SMTP_COMMAND", "BARE_NEWLINE", "COMMAND_TIME_LIMIT", "COMMAND_COUNT_LIMIT",
+    "COMMAND_LENGTH_LIMIT", "DATA_WITHOUT_VALID_RCPT", OTHER,
+)  # fmt: skip
 DELAY_STAGES = ("before_queue_manager", "queue_manager", "connection_setup", "transmission")
 """The four numbers of `delays=a/b/c/d`."""
 POLICY_ACTIONS = (
@@ -102,7 +122,6 @@ RECIPIENT_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 MICROSECONDS = 1_000_000
 NEVER = "Never incremented, there as here: no line of Postfix says this. Kept for dashboards that name it."
-UNREAD = "Not complete in this version: lines that it counts are not read yet, they are among the unsupported ones."
 
 
 def _drop_in(name: str, text: str, *labels: Label, note: str = "") -> Metric:
@@ -126,7 +145,7 @@ def _inserted(name: str, text: str, buckets: tuple[float, ...], note: str = "") 
 
 DROP_IN = (
     _drop_in("postfix_cleanup_messages_processed_total", "Messages that cleanup processed, by their Message-ID line."),
-    _drop_in("postfix_cleanup_messages_rejected_total", "Messages that cleanup rejected.", note=UNREAD),
+    _drop_in("postfix_cleanup_messages_rejected_total", "Messages that cleanup rejected."),
     _drop_in("postfix_cleanup_messages_not_accepted_total", "Messages that cleanup did not accept.", note=NEVER),
     _delay("lmtp", STAGE, note="Without deferred deliveries."),
     _delay("pipe", Label("relay"), STAGE),
@@ -153,11 +172,11 @@ DROP_IN = (
              Label("dsn", _enhanced_codes(5))),
     _drop_in("postfix_smtp_status_deferred", "Deferred deliveries of smtp.",
              note="A counter with the name of a gauge; exposed as untyped. rate() works on it."),
-    _drop_in("postfix_smtp_connection_timed_out_total", "Connections to other servers that timed out.", note=UNREAD),
+    _drop_in("postfix_smtp_connection_timed_out_total", "Connections to other servers that timed out."),
     _drop_in("postfix_smtpd_connects_total", "Connections from clients."),
     _drop_in("postfix_smtpd_disconnects_total", "Connections from clients that ended."),
     _drop_in("postfix_smtpd_forward_confirmed_reverse_dns_errors_total",
-             "Clients whose host name does not resolve to their address.", note=UNREAD),
+             "Clients whose host name does not resolve to their address."),
     _drop_in("postfix_smtpd_connections_lost_total", "Connections that clients dropped, by the last SMTP command.",
              Label("after_stage", STAGES)),
     _drop_in("postfix_smtpd_messages_processed_total", "Messages accepted from clients, by SASL method.",
@@ -166,7 +185,20 @@ DROP_IN = (
              Label("code", REPLY_CODES), note="Refusals at the RCPT command, relay attempts among them."),
     _drop_in("postfix_smtpd_sasl_authentication_failures_total", "SASL authentication failures of clients.",
              note="Without failures of our own authentication server: postfix_sasl_backend_failures_total."),
-    _drop_in("postfix_bounce_non_delivery_notification_total", "Non-delivery notifications sent.", note=UNREAD),
+    _drop_in("postfix_bounce_non_delivery_notification_total", "Non-delivery notifications sent."),
+    _drop_in("postfix_postscreen_connects_total", "Connections to postscreen."),
+    _drop_in("postfix_postscreen_hangups_total", "Clients that hung up on postscreen."),
+    _drop_in("postfix_postscreen_connects_rejected_total", "Connections that postscreen refused for want of room.",
+             Label("reason", ("busy", "too_many_connections", OTHER))),
+    _drop_in("postfix_postscreen_passes_total", "Clients that postscreen let pass.", Label("type", ("new", "old"))),
+    _inserted("postfix_postscreen_dnsbl_rank", "Scores of clients in DNS block lists.",
+              (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15)),
+    _drop_in("postfix_postscreen_messages_rejected_total", "Recipients refused by postscreen, by SMTP reply code.",
+             Label("code", REPLY_CODES)),
+    _drop_in("postfix_postscreen_tests_failed_total", "Tests of postscreen that clients failed.",
+             Label("test", POSTSCREEN_FAILURES)),
+    _drop_in("postfix_postscreen_access_list_matches_total", "Clients in postscreen's own access list.",
+             Label("action", ("allow", "deny"))),
     _drop_in("postfix_virtual_delivered_total", "Deliveries by virtual."),
     _drop_in("postfix_unsupported_log_entries_total", "Log lines of Postfix that no rule reads yet, by daemon.",
              Label("service", DAEMONS), Label("level", get_args(Severity))),
@@ -189,6 +221,29 @@ POSTFIX = (
     Metric("postfix_milter_faults_total", "counter", "Refusals because our own milter was down.", (SERVICE,)),
     Metric("postfix_tls_errors_total", "counter", "TLS handshakes and sessions that failed.",
            (Label("direction", get_args(Direction)), Label("error", TLS_ERRORS))),
+    Metric("postfix_protocol_violations_total", "counter", "Breaches of the SMTP protocol that smtpd logs.",
+           (SERVICE, Label("violation", get_args(Violation)))),
+    Metric("postfix_dnsbl_listings_total", "counter", "Clients of postscreen found in a DNS block list, per list."),
+    Metric("postfix_content_actions_total", "counter", "What header, body, MIME and milter header checks did.",
+           (SERVICE, Label("action", (*CONTENT_ACTIONS, OTHER)), Label("part", get_args(ContentPart))),
+           precreate=False),
+    Metric("postfix_proxy_verdicts_total", "counter", "Answers of a content filter before the queue.",
+           (SERVICE, Label("verdict", ("accept", "reject")))),
+    Metric("postfix_dovecot_auth_failures_total", "counter", "Failed logins at Dovecot, where its lines are asked for.",
+           (Label("protocol", ("imap", "pop3", "submission", "sieve")), Label("cause", get_args(AuthCause)))),
+    Metric("postfix_certificates_rejected_total", "counter", "Certificates of peers that did not verify.",
+           (Label("direction", get_args(Direction)),)),
+    Metric("postfix_tls_misconfigured_total", "counter", "Our own TLS settings or keys that could not be used."),
+    Metric("postfix_tls_policy_failures_total", "counter", "Servers that did not meet our TLS policy.",
+           (Label("policy", get_args(TlsPolicy)),)),
+    Metric("postfix_outbound_auth_failures_total", "counter", "Our own logins that another server refused."),
+    Metric("postfix_delivery_attempts_failed_total", "counter", "Servers that did not serve."),
+    Metric("postfix_sender_notifications_total", "counter", "Notifications about messages.",
+           (Label("notice", ("non_delivery", "delay", "success", "postmaster")),)),
+    Metric("postfix_queue_changes_total", "counter", "Messages that postsuper changed, by its sums.",
+           (Label("action", get_args(QueueAction)),)),
+    Metric("postfix_service_problems_total", "counter", "What Postfix says of its own state.",
+           (Label("problem", PROBLEMS),)),
     Metric("postfix_rate_limited_total", "counter", "Requests refused because a client ran into a limit of anvil.",
            (SERVICE, Label("limit", get_args(Limit)))),
     Metric("postfix_session_aborts_total", "counter", "Sessions that ended without QUIT, by the last SMTP command.",
@@ -224,7 +279,6 @@ OWN = (
 
 METRICS: tuple[Metric, ...] = DROP_IN + POSTFIX + OWN
 
-_POSTSCREEN = "postscreen's lines are not read yet; a constant 0 would be untrue."
 _QUEUE = "The queue is not looked into yet."
 NOT_EXPORTED: dict[str, str] = {
     "postfix_up": "It tells of reading the queue. Whether a log can be read is pfwatch_source_up.",
@@ -232,12 +286,4 @@ NOT_EXPORTED: dict[str, str] = {
     "postfix_showq_message_age_seconds": _QUEUE,
     "postfix_showq_queue_depth": _QUEUE,
     "opendkim_signatures_added_total": "Its labels hold addresses and domains without bound, and it is deprecated.",
-    "postfix_postscreen_connects_total": _POSTSCREEN,
-    "postfix_postscreen_hangups_total": _POSTSCREEN,
-    "postfix_postscreen_connects_rejected_total": _POSTSCREEN,
-    "postfix_postscreen_passes_total": _POSTSCREEN,
-    "postfix_postscreen_dnsbl_rank": _POSTSCREEN,
-    "postfix_postscreen_messages_rejected_total": _POSTSCREEN,
-    "postfix_postscreen_tests_failed_total": _POSTSCREEN,
-    "postfix_postscreen_access_list_matches_total": _POSTSCREEN,
 }

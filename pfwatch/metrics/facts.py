@@ -11,6 +11,8 @@ from typing import Any
 
 from pfwatch import events
 from pfwatch.events import Event
+from pfwatch.metrics import screening
+from pfwatch.metrics import service as of_service
 from pfwatch.metrics.catalogue import DELAY_STAGES, OTHER
 from pfwatch.metrics.counters import Counters
 from pfwatch.parsing.delivery import status_of
@@ -111,12 +113,14 @@ def _rejected_by_code(counters: Counters, stage: str, code: str, weight: int) ->
 # Events.
 
 
-def _client_connected(counters: Counters, _event: events.ClientConnected, _service: str, weight: int) -> None:
-    _connect(counters, weight)
+def _client_connected(counters: Counters, event: events.ClientConnected, _service: str, weight: int) -> None:
+    if event.envelope.daemon == "smtpd":  # qmqpd has clients, too
+        _connect(counters, weight)
 
 
-def _client_disconnected(counters: Counters, _event: events.ClientDisconnected, _service: str, weight: int) -> None:
-    _disconnect(counters, weight)
+def _client_disconnected(counters: Counters, event: events.ClientDisconnected, _service: str, weight: int) -> None:
+    if event.envelope.daemon == "smtpd":
+        _disconnect(counters, weight)
 
 
 def _session_aborted(counters: Counters, event: events.SessionAborted, service: str, weight: int) -> None:
@@ -143,6 +147,10 @@ def _relay_denied(counters: Counters, event: events.RelayDenied, service: str, w
 
 
 def _rejected(counters: Counters, event: events.Rejected, service: str, weight: int) -> None:
+    if event.envelope.daemon == "postscreen":
+        counters.add("postfix_rejects_total", (service, event.stage or OTHER, event.category), weight)
+        screening.refused_by_postscreen(counters, event, weight)
+        return
     _reject(counters, service, event.stage or OTHER, str(event.code), event.category, weight)
     if event.envelope.daemon == "cleanup":
         counters.add("postfix_cleanup_messages_rejected_total", (), weight)
@@ -231,6 +239,8 @@ _EVENTS: dict[type[Event], Callable[[Counters, Any, str, int], None]] = {
     events.Delivery: _delivered,
     events.MessageRemoved: _message_removed,
     events.Unsupported: _unsupported,
+    **screening.EVENTS,
+    **of_service.EVENTS,
 }
 
 # Tallies: the fields as the log has them, in bytes.

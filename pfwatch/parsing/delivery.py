@@ -1,12 +1,16 @@
-"""The line that every delivery agent writes once per recipient and attempt.
+"""The line that every delivery agent writes once per recipient and attempt, and the few that stand beside it.
 
-Enters: match objects. Leaves: deliveries, and the rule. This file must never know the message; what stands in the
+Enters: match objects. Leaves: deliveries, and the rules. This file must never know the message; what stands in the
 parentheses at the end comes from a remote server and is only shown.
+
+Postfix writes addresses in external form since 3.5: whatever could end one is inside quotes. Before, and with
+`info_log_address_format = internal`, they stand as they are, and one that looks like the rest of the line is taken for
+it: whoever typed it lies about his own message only.
 """
 
 import re
 
-from pfwatch.events import STATUSES, Delivery, Envelope, Event
+from pfwatch.events import STATUSES, Delivery, Envelope, Event, Housekeeping, ServiceHealth
 from pfwatch.parsing.fragments import (
     ADDRESS,
     PLAIN_ADDRESS,
@@ -21,26 +25,31 @@ from pfwatch.parsing.fragments import (
 from pfwatch.parsing.rule import Rule
 
 _NOT_DELIVERED = frozenset(("deferred", "bounced", "softbounce", "undeliverable"))
-_SUSPENDED = rb"(?:delivery temporarily suspended: )?"
 _FAILURES: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
-    (name, re.compile(pattern))
+    (name, re.compile(rb"(?:delivery temporarily suspended: )?(?:Protocol error: )?(?:" + pattern + rb")"))
     for name, pattern in (
         ("auth", rb"SASL (?:\[CACHED\] )?authentication failed"),
         (
             "tls",
-            _SUSPENDED + rb"(?:Cannot start TLS|TLS is required|Server certificate not|TLSA lookup error"
-            rb"|non DNSSEC destination"
-            rb"|no TLSA records|client TLS configuration|Sender requested REQUIRETLS)",
+            rb"Cannot start TLS|TLS is required|Server certificate not|TLSA lookup error|TLSA records unusable"
+            rb"|non DNSSEC destination|no TLSA records|client TLS configuration|Sender requested REQUIRETLS"
+            rb"|MX name '[^' ]*' does not match STS",
         ),
         (
             "dns",
-            _SUSPENDED + rb"(?:Host or domain name not found|Name service error|unable to look up)",
+            rb"Host or domain name not found|Name service error|unable to (?:look up|find primary relay)"
+            rb"|Domain [^ ]+ does not accept mail|Malformed (?:or unexpected name server reply|DNS server reply)",
         ),
         (
             "connection",
-            _SUSPENDED + rb"(?:connect to |lost connection with |conversation with |timed out while )",
+            rb"connect to |lost connection with |conversation with |timed out while |network address conversion failed"
+            rb"|server unavailable or unable to receive mail",
         ),
-        ("remote", _SUSPENDED + rb"host .{1,600}? (?:said|refused to talk to me): "),
+        (
+            "remote",
+            rb"host [^ ]+ (?:said|refused to talk to me): |message size [0-9]+ exceeds size limit [0-9]+ of server "
+            rb"|SMTPUTF8 is required, but was not offered|unexpected server message",
+        ),
     )
 )
 
@@ -84,16 +93,37 @@ def _delivered(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )
 
 
+def _cut_off(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    """A recipient so long that Postfix cut the line before it said what became of him."""
+    return Delivery(
+        envelope, found["queue_id"].decode(), untrusted(found["recipient"]), None, None, None, None, 0.0, [], None,
+        "other", None, None, untrusted(b""),
+    )  # fmt: skip
+
+
+def _passed_on(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    return Housekeeping(envelope, "transport", untrusted(found["text"]))
+
+
+def _no_bounce(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    """The bounce daemon did not answer; the message stays in the queue."""
+    return ServiceHealth(envelope, "ipc_error", found["subject"].decode(), untrusted(found["text"]))
+
+
+_HEAD = "Nov 22 09:53:31 mx1 postfix/"
+_ANY_ADDRESS = rf"(?:{ADDRESS}|.{{0,2000}}?)"
+_SECONDS = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+
 RULES = (
     Rule(
         name="delivery",
         since="2.10",
-        example="Nov 22 09:53:31 mx1 postfix/smtp[238]: 20C0C58: to=<bob@example.net>, "
+        example=f"{_HEAD}smtp[238]: 20C0C58: to=<bob@example.net>, "
         "relay=mx.example.net[198.51.100.4]:25, delay=0.08, delays=0.01/0.02/0.05/0, dsn=2.0.0, status=sent "
         "(250 2.0.0 Ok: queued as ABC)",
-        pattern=rf"{QUEUE_ID}: to=<(?P<recipient>{ADDRESS})>,(?: orig_to=<(?P<orig_recipient>{ADDRESS})>,)?"
-        r" relay=(?P<relay_name>[^ ,\[]++)(?:\[(?P<relay_ip>[^\]]*+)\])?(?::(?P<relay_port>[0-9]++))?,"
-        r"(?: conn_use=[0-9]++,)? delay=(?P<delay>[0-9.]++), delays=(?P<delays>[0-9.]++(?:/[0-9.]++){3}),"
+        pattern=rf"{QUEUE_ID}: to=<(?P<recipient>{_ANY_ADDRESS})>,(?: orig_to=<(?P<orig_recipient>{_ANY_ADDRESS})>,)?"
+        r" relay=(?P<relay_name>[^ ,\[]++)(?:\[(?P<relay_ip>[^\] ,]*+)\])?(?::(?P<relay_port>[0-9]{1,5}))?,"
+        rf"(?: conn_use=[0-9]++,)? delay=(?P<delay>{_SECONDS}), delays=(?P<delays>{_SECONDS}(?:/{_SECONDS}){{3}}),"
         r"(?: tls=(?P<tls>[^ ,]++),)? dsn=(?P<enhanced_code>[0-9]\.[0-9]++\.[0-9]++),"
         r" status=(?P<status>[A-Za-z-]++) \((?P<text>.*?)\)?",
         words=("to",),
@@ -105,5 +135,43 @@ RULES = (
         r" delays=(?P<delays>[0-9.]++/[0-9.]++/[0-9.]++/[0-9.]++),(?: tls=[^ ,]++,)?"
         r" dsn=(?P<enhanced_code>[0-9]\.[0-9]++\.[0-9]++), status=(?P<status>[A-Za-z-]++) \(.*",
         source="global/log_adhoc.c: log_adhoc",
+    ),
+    Rule(
+        name="delivery-cut-off",
+        since="2.10",
+        example=f"{_HEAD}smtp[238]: 20C0C58: to=<{'b' * 1991}",
+        pattern=rf"{QUEUE_ID}: to=<(?P<recipient>.{{1500,}})",
+        words=("to",),
+        build=_cut_off,
+        fallback=True,
+        source="global/log_adhoc.c: log_adhoc",
+    ),
+    Rule(
+        name="delivery-passed-on",
+        since="3.6",
+        example=f"{_HEAD}local[238]: 20C0C58: passing <bob@example.org> to transport=lmtp",
+        pattern=rf"{QUEUE_ID}: (?P<text>passing <{_ANY_ADDRESS}> to transport=[^ ]++)",
+        words=("passing",),
+        build=_passed_on,
+        source="global/deliver_pass.c: deliver_pass",
+    ),
+    Rule(
+        name="delivery-bounce-failed",
+        since="2.10",
+        example=f"{_HEAD}smtp[238]: 20C0C58: status=deferred (bounce failed)",
+        pattern=rf"{QUEUE_ID}: (?P<text>status=deferred \("
+        r"(?P<subject>bounce|verp|trace|delay warning|whatever) failed\))",
+        words=("status",),
+        build=_no_bounce,
+        source="global/bounce.c: bounce_flush; global/abounce.c: abounce_done",
+    ),
+    Rule(
+        name="delivery-service-failed",
+        since="2.10",
+        example=f"{_HEAD}smtp[238]: warning: 20C0C58: defer service failure",
+        pattern=rf"warning: (?P<text>{QUEUE_ID}: (?P<subject>[a-z]++) service failure)",
+        words=("warning",),
+        build=_no_bounce,
+        source="global/defer.c: defer_append; global/bounce.c: bounce_append; global/trace.c: trace_append",
     ),
 )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pfwatch.parsing import (
+    agents,
     anvil,
     attempt,
     bounce,
@@ -17,9 +18,11 @@ from pfwatch.parsing import (
     health,
     master,
     postscreen,
+    postsuper,
     protocol,
     queue,
     smtpd,
+    smtpd_notes,
     tls,
     tlsproxy,
 )
@@ -34,29 +37,39 @@ _CLIENT_SIDE = (
     *certificate.OUTBOUND,
     *certificate.SETTINGS,
 )
+_AGENT = (*delivery.RULES, *agents.RULES)
 _QMGR = (*queue.QMGR, *delivery.RULES)
 
 _OWN: Final[Mapping[str, tuple[Rule, ...]]] = {
-    "smtpd": (*smtpd.RULES, *protocol.RULES, *certificate.INBOUND, *certificate.SETTINGS),
-    "cleanup": (*queue.CLEANUP, *content.CLEANUP),
+    "smtpd": (
+        *smtpd.RULES,
+        *protocol.RULES,
+        *smtpd_notes.NAMED,
+        *certificate.INBOUND,
+        *certificate.SETTINGS,
+        *certificate.NAMED,
+    ),
+    "cleanup": (*queue.CLEANUP, *content.CLEANUP, *delivery.RULES),
     "qmgr": _QMGR,
     "oqmgr": _QMGR,
     "nqmgr": _QMGR,
     "pickup": queue.PICKUP,
-    "postsuper": queue.POSTSUPER,
+    "postsuper": postsuper.POSTSUPER,
+    "showq": (*postsuper.SHOWQ, *master.COMMANDS),
+    "qmqpd": (*protocol.QMQPD, *protocol.QMQPD_NAMED),
     "smtp": _CLIENT_SIDE,
     "lmtp": _CLIENT_SIDE,
-    "local": delivery.RULES,
-    "virtual": delivery.RULES,
-    "pipe": delivery.RULES,
-    "error": delivery.RULES,
-    "discard": delivery.RULES,
+    "local": _AGENT,
+    "virtual": _AGENT,
+    "pipe": _AGENT,
+    "error": _AGENT,
+    "discard": _AGENT,
     "bounce": bounce.BOUNCE,
     "verify": bounce.VERIFY,
     "scache": bounce.SCACHE,
     "postscreen": postscreen.POSTSCREEN,
     "dnsblog": postscreen.DNSBLOG,
-    "tlsproxy": (*tlsproxy.TLSPROXY, *certificate.SETTINGS),
+    "tlsproxy": (*tlsproxy.TLSPROXY, *certificate.PROXIED, *certificate.SETTINGS),
     "tlsmgr": tlsproxy.TLSMGR,
     "anvil": anvil.ANVIL,
     "master": master.MASTER,
@@ -65,9 +78,14 @@ _OWN: Final[Mapping[str, tuple[Rule, ...]]] = {
 }
 
 GRAMMAR: Final[Mapping[str, tuple[Rule, ...]]] = {
-    daemon: (*_OWN.get(daemon, master.COMMANDS), *health.EVERYWHERE) for daemon in sorted(PROGRAMS)
+    daemon: (*_OWN.get(daemon, master.COMMANDS), *(health.COMMAND if daemon == "postfix" else health.EVERYWHERE))
+    for daemon in sorted(PROGRAMS)
 }
 """Daemon -> its rules, the hottest first."""
+
+
+ANY_WORD: Final = b""
+"""The word of rules whose bodies begin with a name or a number: asked after those of the body's own word."""
 
 
 def rules_by_word(daemon: str) -> dict[bytes, tuple[Rule, ...]]:
@@ -76,7 +94,8 @@ def rules_by_word(daemon: str) -> dict[bytes, tuple[Rule, ...]]:
     for rule in GRAMMAR.get(daemon, ()):
         for first in rule.words:
             table.setdefault(first.encode(), []).append(rule)
-    return {first: tuple(rules) for first, rules in table.items()}
+    anywhere = table.get(ANY_WORD, [])
+    return {first: (*rules, *(anywhere if first != ANY_WORD else ())) for first, rules in table.items()}
 
 
 def every_rule() -> dict[str, tuple[Rule, tuple[str, ...]]]:

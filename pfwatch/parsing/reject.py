@@ -15,6 +15,7 @@ from pfwatch.events import Untrusted
 from pfwatch.parsing.fragments import ADDRESS, untrusted, untrusted_or_none
 
 _CODE = re.compile(rb"([2-5][0-9][0-9]) (?:([245]\.[0-9]{1,3}\.[0-9]{1,3}) )?")
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _LONGEST = 2000
 """Bytes of a body at which Postfix cuts (MSG_SYSLOG_RECLEN). The time for a hostile tail grows with its square."""
 _STARTS = (b"; from=<", b"; to=<", b"; proto=", b"; helo=<")
@@ -51,12 +52,20 @@ class Reply(NamedTuple):
     @property
     def about(self) -> bytes:
         """The text behind the address that it begins with, where it begins with one."""
+        if not self.text.startswith(b"<"):
+            return self.text
         for typed in (self.recipient, self.sender, self.helo):
-            if typed and self.text.startswith(b"<" + typed.encode() + b">: "):
-                return self.text[len(typed.encode()) + 4 :]
-        if self.text.startswith(b"<"):
-            return self.text.partition(b">: ")[2] or self.text
-        return self.text
+            if typed:
+                for form in (typed.encode(), _without_quotes(typed.encode())):
+                    if self.text.startswith(b"<" + form + b">: "):
+                        return self.text[len(form) + 4 :]
+        return self.text.partition(b">: ")[2]
+
+
+def _without_quotes(typed: bytes) -> bytes:
+    """The form of an address that stands in the reply: Postfix quotes only what it writes behind `from=` and `to=`."""
+    local, quote, domain = typed.rpartition(b'"')
+    return _ESCAPED.sub(rb"\1", local[1:]) + domain if quote and local.startswith(b'"') else typed
 
 
 def read_reply(text: bytes) -> Reply:

@@ -5,7 +5,7 @@ Enters: match objects. Leaves: events and rules. This file must never know a ses
 
 import re
 
-from pfwatch.events import AuthBackendFailed, AuthCause, AuthDetail, AuthFailed, Envelope, Event
+from pfwatch.events import AuthBackendFailed, AuthCause, AuthDetail, AuthFailed, Envelope, Event, Housekeeping
 from pfwatch.parsing.fragments import CLIENT, client, untrusted
 from pfwatch.parsing.rule import Rule
 
@@ -65,6 +65,11 @@ def _auth_backend(envelope: Envelope, found: re.Match[bytes]) -> Event:
     return AuthBackendFailed(envelope, None, "dovecot", None, None, untrusted(found["reason"]))
 
 
+def _verbose(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    """Only the topic: at Cyrus's highest log level the line holds passwords."""
+    return Housekeeping(envelope, "sasl_verbose", untrusted(found["topic"]))
+
+
 _HEAD = "Nov 22 09:53:31 mx1 postfix/smtpd[229]: "
 
 RULES = (
@@ -114,5 +119,23 @@ RULES = (
         words=("fatal",),
         build=_auth_backend,
         source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_activate",
+    ),
+    Rule(
+        name="smtpd-dovecot-reply",
+        since="2.10",
+        example=f"{_HEAD}warning: missing Dovecot server OK username field",
+        pattern=r"warning: (?P<reason>missing Dovecot server (?:[^ ]++ )?(?:username|reply) field)",
+        words=("warning",),
+        build=_auth_backend,
+        source="xsasl/xsasl_dovecot_server.c: xsasl_dovecot_parse_reply_args",
+    ),
+    Rule(
+        name="smtpd-cyrus-verbose",
+        since="2.10",
+        example=f"{_HEAD}SASL authentication debug: DIGEST-MD5 server step 2",
+        pattern=r"(?:warning: )?(?P<topic>SASL authentication (?:info|debug|trace|pass)): .*",
+        words=("SASL", "warning"),
+        build=_verbose,
+        source="xsasl/xsasl_cyrus_log.c: xsasl_cyrus_log",
     ),
 )

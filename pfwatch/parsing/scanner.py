@@ -20,7 +20,7 @@ import msgspec
 
 from pfwatch.events import Envelope, Event, Foreign, Malformed, Severity, Unsupported
 from pfwatch.parsing.fragments import untrusted
-from pfwatch.parsing.grammar import rules_by_word
+from pfwatch.parsing.grammar import ANY_WORD, rules_by_word
 from pfwatch.parsing.rule import Rule
 from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import (
@@ -148,7 +148,7 @@ class Scanner:
                 continue
             if watch and (host, tag, pid) in watch:
                 listener.spoke((host, tag, pid), body)
-            for rule in program.rules.get(word, ()):
+            for rule in program.rules.get(word) or program.rules.get(ANY_WORD, ()):
                 if rule.counted is not None and not every_event:
                     found = rule.counted.match(body)
                     if found is not None and (rule.is_event is None or rule.is_event(body) is None):
@@ -174,7 +174,7 @@ class Scanner:
         if program is None or not row.pid:
             self._unread(row, "foreign", weight)
             return
-        for rule in program.rules.get(row.word, ()):
+        for rule in program.rules.get(row.word) or program.rules.get(ANY_WORD, ()):
             found = rule.counted.match(row.body) if rule.counted is not None and not self._every_event else None
             if found is not None and (rule.is_event is None or rule.is_event(row.body) is None):
                 key = (rule, row.tag, found.group(*rule.tally) if rule.tally else None)

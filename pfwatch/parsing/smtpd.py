@@ -78,15 +78,15 @@ def _session_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
 
 def _refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
     reply = read_reply(found["text"])
-    who, queue_id, stage = client(found), _queue_id(found), found["stage"].decode()
+    about, who, queue_id, stage = reply.about, client(found), _queue_id(found), found["stage"].decode()
     temporary = None if reply.code is None else reply.code < 500
-    if reply.code is not None and reply.text.endswith(b"Relay access denied"):
+    if reply.code is not None and about.endswith(b"Relay access denied"):
         return RelayDenied(
             envelope, who, queue_id, stage, reply.code, reply.enhanced_code, bool(temporary), reply.sender,
             reply.recipient, reply.helo, reply.proto, reply.username,
         )  # fmt: skip
     return Rejected(
-        envelope, who, queue_id, stage, reply.code, reply.enhanced_code, temporary, category(reply.about),
+        envelope, who, queue_id, stage, reply.code, reply.enhanced_code, temporary, category(about),
         untrusted(reply.text), reply.sender, reply.recipient, reply.helo, reply.proto, reply.username,
         reply.ambiguous,
     )  # fmt: skip
@@ -281,7 +281,7 @@ RULES = (
         name="smtpd-etrn-reject",
         since="2.10",
         example=f"{_HEAD}warning: reject: ETRN example.com... from unknown[192.0.2.9]",
-        pattern=rf"warning: reject: ETRN (?P<text>[^ ]*+) from {CLIENT}",
+        pattern=rf"warning: (?:reject:|bad) ETRN (?P<text>[^ ]*+) from {CLIENT}",
         words=("warning",),
         build=_etrn_refused,
         source="smtpd/smtpd.c: etrn_cmd",

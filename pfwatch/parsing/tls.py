@@ -19,7 +19,11 @@ _ERRORS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
         ("http_request", rb"https? (?:proxy )?request"),
         ("unknown_ca", rb"alert unknown ca|unknown ca\b"),
         ("certificate_expired", rb"certificate (?:has )?expired"),
-        ("no_client_certificate", rb"peer did not return a certificate|No client certificate presented"),
+        (
+            "no_client_certificate",
+            rb"peer did not return a certificate|No client certificate presented"
+            rb"|alert (?:certificate required|no certificate)",
+        ),
         (
             "bad_certificate",
             rb"alert (?:bad certificate|certificate unknown|unsupported certificate|certificate revoked)"

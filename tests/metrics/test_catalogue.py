@@ -60,6 +60,7 @@ POSTFIX_EXPORTER = {
 BUCKETS = {
     "delay_seconds": (0.001, 0.01, 0.1, 1, 10, 60, 3600, 86400, 172800),
     "size_bytes": (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9),
+    "dnsbl_rank": (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15),
     "recipients": (1, 2, 4, 8, 16, 32, 64, 128),
     "receipients": (1, 2, 4, 8, 16, 32, 64, 128),
 }
@@ -75,7 +76,7 @@ def test_every_name_of_postfix_exporter_is_kept_or_left_out_with_a_reason(name: 
 
 def test_the_buckets_of_postfix_exporter_are_kept() -> None:
     histograms = [metric for metric in METRICS if metric.type == "histogram" and metric.drop_in]
-    assert len(histograms) == 6
+    assert len(histograms) == 7
     for metric in histograms:
         assert metric.buckets == next(bounds for end, bounds in BUCKETS.items() if metric.name.endswith(end))
 

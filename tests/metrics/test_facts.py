@@ -189,6 +189,75 @@ ADDED: list[tuple[Event, dict[tuple[str, ...], float]]] = [
         ("postfix_smtp_status_deferred",): 1,
         ("postfix_smtp_deferred_messages_by_dsn_total", "4.4.1"): 1,
     }),
+    *(
+        (events.PostscreenEvent(envelope("postscreen"), CLIENT, test, score, None, None, None), {key: 1})
+        for test, score, key in (
+            ("connect", None, ("postfix_postscreen_connects_total",)),
+            ("hangup", None, ("postfix_postscreen_hangups_total",)),
+            ("pass_old", None, ("postfix_postscreen_passes_total", "old")),
+            ("denylisted", None, ("postfix_postscreen_access_list_matches_total", "deny")),
+            ("pregreet", None, ("postfix_postscreen_tests_failed_total", "PREGREET")),
+            ("busy", None, ("postfix_postscreen_connects_rejected_total", "busy")),
+        )
+    ),
+    (events.PostscreenEvent(envelope("postscreen"), CLIENT, "dnsbl", 3, None, None, None), {
+        ("postfix_postscreen_dnsbl_rank_bucket", "3.0"): 1,
+        ("postfix_postscreen_dnsbl_rank_sum",): 3,
+    }),
+    (events.PostscreenEvent(envelope("postscreen"), CLIENT, "disconnect", None, None, None, None), {}),
+    (rejected("RCPT", 550, daemon="postscreen"), {
+        ("postfix_rejects_total", "postfix", "RCPT", "rbl"): 1,
+        ("postfix_postscreen_messages_rejected_total", "550"): 1,
+    }),
+    (events.DnsblListed(envelope("dnsblog"), CLIENT, "dnsbl.example.org", "127.0.0.2"), {
+        ("postfix_dnsbl_listings_total",): 1,
+    }),
+    (events.ProtocolViolation(envelope(), CLIENT, "non_smtp", None, NOTHING), {
+        ("postfix_protocol_violations_total", "postfix", "non_smtp"): 1,
+    }),
+    (events.DnsMismatch(envelope(), CLIENT, NOTHING, NOTHING), {
+        ("postfix_smtpd_forward_confirmed_reverse_dns_errors_total",): 1,
+    }),
+    (events.DnsMismatch(envelope(), None, NOTHING, NOTHING), {}),
+    (events.ProxyVerdict(envelope(), CLIENT, "reject", "END-OF-MESSAGE", 550, NOTHING), {
+        ("postfix_proxy_verdicts_total", "postfix", "reject"): 1,
+    }),
+    (events.ContentAction(envelope("cleanup"), CLIENT, "A1B2C3", "reject", "header", NOTHING), {
+        ("postfix_content_actions_total", "postfix", "reject", "header"): 1,
+        ("postfix_cleanup_messages_rejected_total",): 1,
+    }),
+    (events.DovecotAuthFailed(envelope("dovecot"), CLIENT, "imap", NOTHING, "credentials", NOTHING, None), {
+        ("postfix_dovecot_auth_failures_total", "imap", "credentials"): 1,
+    }),
+    (events.CertificateRejected(envelope(), CLIENT, "inbound", None, None, NOTHING), {
+        ("postfix_certificates_rejected_total", "inbound"): 1,
+    }),
+    (events.TlsMisconfigured(envelope(), NOTHING), {("postfix_tls_misconfigured_total",): 1}),
+    (events.TlsPolicyFailed(envelope("smtp"), None, "example.net", "dane", NOTHING), {
+        ("postfix_tls_policy_failures_total", "dane"): 1,
+    }),
+    (events.OutboundAuthFailed(envelope("smtp"), "A1B2C3", None, None, NOTHING), {
+        ("postfix_outbound_auth_failures_total",): 1,
+    }),
+    (events.DeliveryAttempted(envelope("smtp"), None, None, None, None, Untrusted("Connection timed out")), {
+        ("postfix_delivery_attempts_failed_total",): 1,
+        ("postfix_smtp_connection_timed_out_total",): 1,
+    }),
+    (events.Notified(envelope("bounce"), "A1B2C3", "non_delivery", None), {
+        ("postfix_sender_notifications_total", "non_delivery"): 1,
+        ("postfix_bounce_non_delivery_notification_total",): 1,
+    }),
+    (events.Notified(envelope("bounce"), "A1B2C3", "delay", None), {
+        ("postfix_sender_notifications_total", "delay"): 1,
+    }),
+    (events.QueueChanged(envelope("postsuper"), "deleted", 12), {("postfix_queue_changes_total", "deleted"): 12}),
+    (events.ServiceHealth(envelope("master"), "throttled", "smtpd", NOTHING), {
+        ("postfix_service_problems_total", "throttled"): 1,
+    }),
+    (events.Housekeeping(envelope("scache"), "statistics", NOTHING), {}),
+    (events.RatePeak(envelope("anvil"), CLIENT, "connection_rate", 31, 60, "smtp", None), {}),
+    (events.ClientConnected(envelope("qmqpd"), CLIENT), {}),
+    (events.ClientDisconnected(envelope("qmqpd"), CLIENT, {}, None), {}),
     (unsupported("smtpd", "new: connect to mx.example.net[192.0.2.9]:25: Connection timed out"), {
         ("postfix_unsupported_log_entries_total", "smtpd", "warning"): 1,
     }),

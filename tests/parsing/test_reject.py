@@ -2,7 +2,7 @@
 
 import pytest
 
-from pfwatch.events import CATEGORIES, Rejected, RelayDenied
+from pfwatch.events import CATEGORIES, AuthBackendFailed, Rejected, RelayDenied, as_object
 from pfwatch.parsing.reject import category, read_reply
 from tests.samples.logs import read
 
@@ -104,3 +104,79 @@ def test_a_category_word_inside_a_typed_address_does_not_decide() -> None:
     )
     assert isinstance(event, Rejected)
     assert event.category == "unknown_user"
+
+
+def test_an_address_that_fills_the_reply_up_to_its_cut_decides_nothing() -> None:
+    typed = b"a" * 480 + b": Relay access denied"  # Postfix cuts a reply at 510 bytes, here behind these words
+    event = refusal(b"550 5.1.1 <" + typed + b"; from=<> to=<" + typed + b"@example.org> proto=SMTP helo=<w>")
+    assert isinstance(event, Rejected)
+    assert event.category == "other"
+    event = refusal(b"550 5.1.1 <" + b"blocked using " * 30)
+    assert isinstance(event, Rejected)
+    assert event.category == "other"
+
+
+@pytest.mark.parametrize(
+    ("quoted", "plain"),
+    [
+        (b'"x>: bare <LF> received"@example.org', b"x>: bare <LF> received@example.org"),
+        (b'"x>: User unknown \\" y"@example.org', b'x>: User unknown " y@example.org'),
+    ],
+)
+def test_the_reply_has_the_address_without_the_quotes_of_the_tail(quoted: bytes, plain: bytes) -> None:
+    event = refusal(
+        b"554 5.7.1 <"
+        + plain
+        + b">: Recipient address rejected: Access denied; from=<> to=<"
+        + quoted
+        + b"> proto=SMTP"
+    )
+    assert isinstance(event, Rejected)
+    assert (event.category, event.recipient) == ("access", quoted.decode())
+
+
+@pytest.mark.parametrize("stage", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE", "VRFY", "UNKNOWN"])
+def test_a_refusal_without_a_tail(stage: str) -> None:
+    line = f"Nov 22 09:53:31 mx1 postfix/smtpd[229]: NOQUEUE: reject: {stage} from unknown[192.0.2.9]: "
+    (event,), _ = read(f"{line}421 4.3.0 mx1.example.org Server local data error\n".encode())
+    assert isinstance(event, Rejected)
+    assert (event.stage, event.code, event.category, event.sender) == (stage, 421, "configuration", None)
+    assert event.temporary
+
+
+def test_a_bare_line_feed_is_refused_without_a_code() -> None:
+    event = refusal(b"bare <LF> received" + TAIL)
+    assert isinstance(event, Rejected)
+    assert (event.code, event.temporary, event.category, event.sender) == (None, None, "protocol", "a@example.com")
+
+
+@pytest.mark.parametrize("tail", [b"", b" sasl_method=PLAIN sasl_username=eve", b" sasl_method=PLAIN sasl_username=eve "
+                                  b"sasl_sender=x"])  # fmt: skip
+def test_the_account_stands_at_the_end_since_3_10(tail: bytes) -> None:
+    event = refusal(b"553 5.7.1 <a@example.com>: Sender address rejected: not owned by user eve" + TAIL + tail)
+    assert isinstance(event, Rejected)
+    assert (event.category, event.username) == ("sender_mismatch", "eve" if tail else None)
+
+
+@pytest.mark.parametrize("wording", ["reject: ETRN", "bad ETRN"])
+def test_etrn_is_refused_in_its_own_words(wording: str) -> None:
+    line = f"Nov 22 09:53:31 mx1 postfix/smtpd[229]: warning: {wording} [203.0.113.9]... from unknown[192.0.2.9]\n"
+    (event,), _ = read(line.encode())
+    assert isinstance(event, Rejected)
+    assert event.client is not None
+    assert (event.stage, event.text, event.client.ip) == ("ETRN", "[203.0.113.9]...", "192.0.2.9")
+
+
+def test_sasl_lines_of_cyrus_at_its_highest_level_show_no_password() -> None:
+    line = b"Nov 22 09:53:31 mx1 postfix/smtpd[229]: SASL authentication pass: alice hunter2\n"
+    (event,), _ = read(line)
+    assert event.kind == "housekeeping"
+    assert "hunter2" not in str(as_object(event))
+
+
+@pytest.mark.parametrize("field", ["OK username", "reply", "CONT reply"])
+def test_an_answer_of_dovecot_that_lacks_a_field_is_our_own_fault(field: str) -> None:
+    line = f"Nov 22 09:53:31 mx1 postfix/smtpd[229]: warning: missing Dovecot server {field} field\n"
+    (event,), _ = read(line.encode())
+    assert isinstance(event, AuthBackendFailed)
+    assert event.backend == "dovecot"

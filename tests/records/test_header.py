@@ -4,7 +4,7 @@ from datetime import UTC
 
 import pytest
 
-from pfwatch.events import AuthFailed, ClientConnected, Event, Foreign, Malformed, Unsupported, as_object
+from pfwatch.events import AuthFailed, ClientConnected, Event, Foreign, Malformed, ServiceHealth, Unsupported, as_object
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.records.header import PROGRAMS, postfix_tag
 from pfwatch.records.time import TimeReader
@@ -170,7 +170,7 @@ def test_a_daemons_line_under_the_bare_tag_postfix_says_that_the_tag_was_cut() -
 def test_a_line_of_the_postfix_command_is_postfixs_and_not_misnamed() -> None:
     text = b"Postfix is using backwards-compatible default settings"
     events, tally = read(b"Nov 22 09:53:31 mx1 postfix[1]: " + text + b"\n")
-    assert isinstance(events[0], Unsupported)
+    assert isinstance(events[0], ServiceHealth)
     assert (events[0].envelope.service, events[0].envelope.daemon) == ("postfix", "postfix")
     assert tally.misnamed == 0
 
