@@ -130,4 +130,24 @@ class _Building:
         row = (1, 2, *range(first, first + 6))
         pattern = rf"\n(?:{self._form.begin}(?:{'|'.join(self._alternatives)})|([^\n]*+))"
         hot = tuple(self._hot.get(number) for number in range(row[-1] + 1))
-        return BlockPattern(re.compile(pattern.encode("latin-1")), hot, row)
+        return BlockPattern(re.compile(as_branches(pattern).encode("latin-1")), hot, row)
+
+
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?(?:P<\w+>|[:=!]))?|\)\?(?![?+])|.", re.DOTALL)
+
+
+def as_branches(pattern: str) -> str:
+    """The same pattern with `(?:…|)` for every `(?:…)?`: `re` runs a branch without the bookkeeping of a repetition,
+    which copies every group taken so far.
+    """
+    opened: list[str] = []
+    written: list[str] = []
+    for piece in _TOKEN.findall(pattern):
+        if piece.startswith("("):
+            opened.append(piece)
+        elif piece.startswith(")"):
+            optional = opened.pop() == "(?:" and piece == ")?"
+            written.append("|)" if optional else piece)
+            continue
+        written.append(piece)
+    return "".join(written)

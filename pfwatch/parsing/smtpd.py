@@ -184,12 +184,12 @@ RULES = (
         name="smtpd-disconnect",
         since="2.10",
         example=f"{_HEAD}disconnect from unknown[192.0.2.9] ehlo=1 auth=0/3 quit=1 commands=2/5",
-        pattern=rf"disconnect from {CLIENT}(?P<commands>(?: [a-z]++=[0-9]++(?:/[0-9]++)?)*)"
+        pattern=rf"disconnect from {CLIENT}(?P<commands>(?: (?!notes=)[a-z0-9=/ ]*?)?)"
         r"(?: notes=(?P<notes>.*))?",
         words=("disconnect",),
         build=_disconnected,
         kind=ClientDisconnected,
-        plain=(Plain(rf"disconnect from {CLIENT}(?P<commands>(?: [a-z]++=[0-9]++(?:/[0-9]++)?)*)"),),
+        plain=(Plain(rf"disconnect from {CLIENT}(?P<commands>(?: (?!notes=)[a-z0-9=/ ]*+)?)"),),
         tally=(),
         asks="unspoken",
         notes="disconnect",
