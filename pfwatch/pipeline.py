@@ -168,10 +168,8 @@ class Pipeline:
         tally, counters = outcome.tally, self.counters
         if tally is None:
             return
-        for (rule, tag, fields), weight in tally.counts.items():
-            known = postfix_tag(tag)
-            if known:
-                count_tally(counters, rule.name, known, fields, weight)
+        for rule, keys in tally.counts.items():
+            count_tally(counters, rule.name, keys)
         for (tag, severity), weight in tally.unread.items():
             known = postfix_tag(tag)
             if known:

@@ -128,9 +128,9 @@ class _Summary:
             self._lines["total"] += outcome.tally.total
             for fate, lines in outcome.tally.fates().items():
                 self._lines[fate] += lines
-            for (rule, _, _), weight in outcome.tally.counts.items():
+            for rule, keys in outcome.tally.counts.items():
                 if rule.kind is not None:
-                    counts[rule.kind.kind] = counts.get(rule.kind.kind, 0) + weight
+                    counts[rule.kind.kind] = counts.get(rule.kind.kind, 0) + sum(keys.values())
             self._misnamed += outcome.tally.misnamed
         for change in outcome.changes:
             self._incidents[change.incident.id] = (change.incident.first, self._found(change.incident))

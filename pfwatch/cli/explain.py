@@ -16,7 +16,8 @@ from pfwatch.events import Event, as_object
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.facts import record
 from pfwatch.parsing.grammar import every_rule
-from pfwatch.parsing.scanner import Process, Scanner
+from pfwatch.parsing.listener import Process
+from pfwatch.parsing.scanner import Scanner
 from pfwatch.records.time import TimeReader
 from pfwatch.replay import STANDARD_INPUT, blocks
 from pfwatch.sessions import Sessions

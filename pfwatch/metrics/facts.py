@@ -5,7 +5,7 @@ Enters: finished events (`record`) and the fields of lines that are only tallied
 This file must never know how a line is read, or what else an event is good for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +19,7 @@ from pfwatch.parsing.delivery import status_of
 from pfwatch.parsing.fragments import untrusted
 from pfwatch.parsing.reject import category
 from pfwatch.parsing.smtpd import LIMITS
-from pfwatch.records.header import Tag
+from pfwatch.records.header import postfix_tag
 
 Fields = tuple[bytes | None, ...]
 
@@ -334,16 +334,17 @@ _SHARED = {
 }
 
 
-def tally(counters: Counters, rule: str, tag: Tag, fields: object, weight: int) -> None:
-    """Add the lines that the scanner only tallied: `fields` is what the rule's tally groups held, alone or a tuple."""
+def tally(counters: Counters, rule: str, keys: Mapping[bytes | tuple[bytes | None, ...], int]) -> None:
+    """Add the lines that the scanner only tallied: by tag, or by tag and what the rule's tally groups held."""
     name, before = _SHARED.get(rule, (rule, ()))
     count = TALLIES.get(name)
     if count is None:
         return
-    if rule == "delivery":
-        before = (tag.daemon.encode(),)
-    if fields is None:
-        values: Fields = ()
-    else:
-        values = fields if isinstance(fields, tuple) else (fields,)
-    count(counters, tag.service, (*before, *values), weight)
+    for key, weight in keys.items():
+        tag, *fields = key if isinstance(key, tuple) else (key,)
+        known = postfix_tag(tag or b"")
+        if known is None:
+            continue
+        if rule == "delivery":
+            before = (known.daemon.encode(),)
+        count(counters, known.service, (*before, *fields), weight)

@@ -22,7 +22,7 @@ from pfwatch.parsing.fragments import (
     untrusted_or_none,
     word,
 )
-from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.rule import Plain, Rule
 
 _NOT_DELIVERED = frozenset(("deferred", "bounced", "softbounce", "undeliverable"))
 _FAILURES: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
@@ -130,10 +130,14 @@ RULES = (
         build=_delivered,
         kind=Delivery,
         tally=("status", "delays", "enhanced_code", "relay_name"),
-        tally_pattern=rf"{PLAIN_ID}: to={PLAIN_ADDRESS},(?: orig_to={PLAIN_ADDRESS},)?"
-        r" relay=(?P<relay_name>[^ ,\[]++)(?:\[[^\] ,]*+\])?(?::[0-9]++)?,(?: conn_use=[0-9]++,)? delay=[0-9.]++,"
-        r" delays=(?P<delays>[0-9.]++/[0-9.]++/[0-9.]++/[0-9.]++),(?: tls=[^ ,]++,)?"
-        r" dsn=(?P<enhanced_code>[0-9]\.[0-9]++\.[0-9]++), status=(?P<status>[A-Za-z-]++) \(.*",
+        plain=(
+            Plain(
+                rf"{PLAIN_ID}: to={PLAIN_ADDRESS},(?: orig_to={PLAIN_ADDRESS},)?"
+                r" relay=(?P<relay_name>[^ ,\[]++)(?:\[[^\] ,]*+\])?(?::[0-9]++)?,(?: conn_use=[0-9]++,)?"
+                r" delay=[0-9.]++, delays=(?P<delays>[0-9.]++/[0-9.]++/[0-9.]++/[0-9.]++),(?: tls=[^ ,]++,)?"
+                r" dsn=(?P<enhanced_code>[0-9]\.[0-9]++\.[0-9]++), status=(?P<status>[A-Za-z-]++) \([^\n]*+"
+            ),
+        ),
         source="global/log_adhoc.c: log_adhoc",
     ),
     Rule(

@@ -15,7 +15,7 @@ from pfwatch.records.header import QUEUE_ID as _QUEUE_ID
 
 QUEUE_ID: Final = rf"(?P<queue_id>{_QUEUE_ID})"
 
-CLIENT: Final = r"(?P<name>[A-Za-z0-9._-]++)\[(?P<ip>[0-9A-Fa-f:.]++|unknown)\](?::(?P<port>[0-9]++|unknown))?"
+CLIENT: Final = r"(?P<client>[A-Za-z0-9._-]++\[(?:[0-9A-Fa-f:.]++|unknown)\](?::(?:[0-9]++|unknown))?)"
 """smtpd's `name[address]`, with `:port` under smtpd_client_port_logging (SMTPD_BUILD_NAMADDRPORT). The name passed
 valid_hostname(): no blank, no bracket."""
 
@@ -35,7 +35,7 @@ inside quotes."""
 
 TEXT_LENGTH: Final = 256
 _REMEMBERED = 4096
-_clients: dict[tuple[bytes, bytes, bytes | None], Client] = {}
+_clients: dict[bytes, Client] = {}
 _IPV6 = re.compile(rb"(?:[1-9a-f][0-9a-f]{0,3}:){1,6}(?::[1-9a-f][0-9a-f]{0,3}){1,6}")
 """The common canonical form: one `::` for two groups or more, no group that is zero. Others are parsed."""
 _IPV4 = re.compile(rb"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!\Z)|\Z)){4}")
@@ -65,20 +65,20 @@ def address(text: bytes) -> str | None:
 
 
 def client(found: re.Match[bytes]) -> Client:
-    """The client of a match with the groups of `CLIENT`."""
-    name, ip, port = found.group("name", "ip", "port")
-    return client_of(name, ip, port)
+    """The client of a match with the group of `CLIENT`."""
+    return client_of(found["client"])
 
 
-def client_of(name: bytes, ip: bytes, port: bytes | None) -> Client:
-    """The client of a name, an address and a port as Postfix wrote them."""
-    key = (name, ip, port)
-    known = _clients.get(key)
+def client_of(text: bytes) -> Client:
+    """The client of a text that `CLIENT` fits."""
+    known = _clients.get(text)
     if known is None:
         if len(_clients) >= _REMEMBERED:
             _clients.clear()
-        number = int(port) if port and port.isdigit() else None
-        known = _clients[key] = Client(address(ip), name.decode(), number)
+        name, _, behind = text.partition(b"[")
+        ip, _, port = behind.partition(b"]")
+        number = int(port[1:]) if port[1:].isdigit() else None
+        known = _clients[text] = Client(address(ip), name.decode(), number)
     return known
 
 

@@ -59,6 +59,7 @@ POSTSUPER: Final = (
         words=("removed", "requeued", "placed", "released", "expired"),
         build=_moved,
         notes="removed",
+        noted=("host", "queue_id"),
         source="postsuper/postsuper.c",
     ),
     Rule(

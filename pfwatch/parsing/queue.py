@@ -20,7 +20,7 @@ from pfwatch.parsing import postsuper
 from pfwatch.parsing.fragments import ADDRESS, PLAIN_ADDRESS, PLAIN_ID, QUEUE_ID, STAGE, untrusted, word
 from pfwatch.parsing.postsuper import queue_file
 from pfwatch.parsing.reject import read_reply
-from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.rule import Plain, Rule
 from pfwatch.parsing.trouble import health, housekeeping
 
 
@@ -161,6 +161,7 @@ _CANCELED = Rule(
     kind=MessageRemoved,
     tally=(),
     notes="removed",
+    noted=("host", "queue_id"),
     source="cleanup/cleanup_api.c: cleanup_flush",
 )
 
@@ -174,7 +175,7 @@ CLEANUP = (
         build=_identified,
         kind=MessageIdentified,
         tally=(),
-        tally_pattern=r"[0-9A-Za-z]++: (?:resent-)?message-id=.*",
+        plain=(Plain(rf"{PLAIN_ID}: message-id=[^\n]*+"),),
         source="cleanup/cleanup_message.c: cleanup_header_callback",
     ),
     Rule(
@@ -203,8 +204,12 @@ QMGR = (
         build=_queued,
         kind=MessageQueued,
         tally=("size", "recipients"),
-        tally_pattern=rf"{PLAIN_ID}: from={PLAIN_ADDRESS}, size=(?P<size>[0-9]++), nrcpt=(?P<recipients>[0-9]++)"
-        r" \(queue active\)",
+        plain=(
+            Plain(
+                rf"{PLAIN_ID}: from={PLAIN_ADDRESS}, size=(?P<size>[0-9]++), nrcpt=(?P<recipients>[0-9]++)"
+                r" \(queue active\)"
+            ),
+        ),
         source="qmgr/qmgr_message.c: qmgr_message_read",
     ),
     Rule(
@@ -216,8 +221,9 @@ QMGR = (
         build=_removed,
         kind=MessageRemoved,
         tally=(),
-        tally_pattern=rf"{PLAIN_ID}: removed",
+        plain=(Plain(rf"{PLAIN_ID}: removed"),),
         notes="removed",
+        noted=("host", "queue_id"),
         source="qmgr/qmgr_active.c: qmgr_active_done_3_generic",
     ),
     Rule(

@@ -14,6 +14,24 @@ Build = Callable[[Envelope, re.Match[bytes]], Event]
 
 
 @dataclass(frozen=True, eq=False)
+class Plain:
+    """The everyday form of a rule's bodies, in which nobody can have typed anything that looks like the line itself.
+
+    It becomes a part of the pattern that cuts whole blocks (`parsing.block`): such lines cost no second look. Whatever
+    it does not fit is read by the rule's own pattern, so it may be as strict as it likes, but it must never fit a body
+    that another rule would read, nor take a field otherwise than `build` does.
+    """
+
+    pattern: str
+    """Of the whole body; without alternatives at its top. A negated class never crosses the end of a line."""
+    counts: bool = True
+    """Whether such lines are only counted, by the rule's `tally`; else they are events."""
+    build: Callable[..., Event] | None = None
+    """Makes the event of an envelope and the `fields`; without it the rule's own pattern and `build` do."""
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Rule:
     """One wording. Rules of the same daemon and first word are tried in the order of their table."""
 
@@ -27,36 +45,33 @@ class Rule:
     build: Build
     words: tuple[str, ...]
     """The body's first words (behind a queue id), up to a blank, a colon or an equals sign: the scanner's index."""
+    plain: tuple[Plain, ...] = ()
     tally: tuple[str, ...] | None = None
     """Groups that are enough for a count: such lines are only counted, unless events are asked for."""
     kind: type[Event] | None = None
     """What `build` makes of a line that is only counted."""
-    tally_pattern: str | None = None
-    """Of the bodies that are only counted, and holds the tally's groups, where that is stricter than `pattern`."""
-    event_if: str | None = None
-    """A pattern in the body that makes an event even of a line that would only be counted."""
+    asks: str | None = None
+    """What `sessions/` is asked before a line is only counted: `unspoken`. If it says so, the line is an event."""
     notes: str | None = None
     """What `sessions/` remembers of the line, even when it is only counted: `connect`, `disconnect`, `client`,
     `removed`."""
+    noted: tuple[str, ...] = ()
+    """The groups that it is asked with and remembers."""
     fallback: bool = False
     """Reads what no rule before it does: the only one that may fit the example of another."""
     until: str | None = None
     source: str = ""
     """The place in the Postfix source that writes it."""
     compiled: re.Pattern[bytes] = field(init=False, repr=False)
-    counted: re.Pattern[bytes] | None = field(init=False, repr=False)
-    """The pattern of lines that are only counted; None where every line is an event."""
-    is_event: Callable[[bytes], object] | None = field(init=False, repr=False)
-    """Whether a body that `counted` fits is an event all the same."""
+    counted: tuple[re.Pattern[bytes], ...] = field(init=False, repr=False)
+    """The patterns of lines that are only counted."""
 
     def __post_init__(self) -> None:
         """Compile the patterns."""
         compiled = re.compile(self.pattern.encode() + rb"\Z", re.DOTALL)
         object.__setattr__(self, "compiled", compiled)
-        counted = None
+        counted: tuple[re.Pattern[bytes], ...] = ()
         if self.tally is not None:
-            strict = self.tally_pattern
-            counted = re.compile(strict.encode() + rb"\Z", re.DOTALL) if strict is not None else compiled
+            strict = (plain.pattern for plain in self.plain if plain.counts)
+            counted = tuple(re.compile(text.encode() + rb"\Z", re.DOTALL) for text in strict) or (compiled,)
         object.__setattr__(self, "counted", counted)
-        search = re.compile(self.event_if.encode()).search if self.event_if is not None else None
-        object.__setattr__(self, "is_event", search)

@@ -6,8 +6,8 @@ Enters: match objects. Leaves: events and rules. This file must never know a ses
 import re
 
 from pfwatch.events import AuthBackendFailed, AuthCause, AuthDetail, AuthFailed, Envelope, Event, Housekeeping
-from pfwatch.parsing.fragments import CLIENT, client, untrusted
-from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.fragments import CLIENT, client, client_of, untrusted
+from pfwatch.parsing.rule import Plain, Rule
 
 _BACKEND = re.compile(
     rb"Connection lost to authentication server|Can't connect to authentication server"
@@ -23,13 +23,17 @@ _DOVECOT = re.compile(rb"Connection lost|Can't connect|Authentication backend er
 
 def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
     """The cause by the reason, the first that fits; a name or none decides where no reason is given."""
-    reason, name = found["reason"] or b"", found["username"]
+    return _failed(envelope, found["client"], found["method"], found["reason"], found["username"])
+
+
+def _failed(envelope: Envelope, who: bytes, typed_method: bytes, said: bytes | None, name: bytes | None) -> Event:
+    reason = said or b""
     username = None if name in (None, b"", b"(unavailable)") else untrusted(name)
-    method = untrusted(found["method"])
+    method = untrusted(typed_method)
     if _BACKEND.match(reason):
         return AuthBackendFailed(
             envelope,
-            client(found),
+            client_of(who),
             "dovecot" if _DOVECOT.match(reason) else "cyrus",
             method,
             username,
@@ -42,7 +46,7 @@ def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
         reason = b""
         if name is not None and username is None:
             cause = "protocol"  # Dovecot never saw a name
-    return AuthFailed(envelope, client(found), method, cause, untrusted(reason), username)
+    return AuthFailed(envelope, client_of(who), method, cause, untrusted(reason), username)
 
 
 def _auth_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
@@ -82,6 +86,15 @@ RULES = (
         r"(?:: ?(?P<reason>.*?))??(?:, sasl_username=(?P<username>.*))?",
         words=("warning",),
         build=_auth_failed,
+        plain=(
+            Plain(
+                rf"warning: {CLIENT}: SASL (?P<method>[A-Z0-9-]++) authentication failed: (?P<reason>[^,]*+)"
+                r"(?:, sasl_username=(?P<username>[^\n]*+))?",
+                counts=False,
+                build=_failed,
+                fields=("client", "method", "reason", "username"),
+            ),
+        ),
         source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_authenticate",
     ),
     Rule(

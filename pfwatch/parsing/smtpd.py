@@ -32,7 +32,7 @@ from pfwatch.parsing.fragments import (
     word,
 )
 from pfwatch.parsing.reject import category, read_reply
-from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.rule import Plain, Rule
 from pfwatch.parsing.tls import INBOUND, LIBRARY
 
 
@@ -150,13 +150,18 @@ def _tls_refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
     return RateLimited(envelope, client(found), "tls_rate", None, found["service_name"].decode())
 
 
-_PLAIN_REJECT = (
-    rf"{PLAIN_ID}: reject: {STAGE} from {CLIENT}: (?P<code>[2-5][0-9][0-9]) (?:[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}} )?"
-    r'(?:<[^<>"; ]*+>: )?(?!Relay access denied)(?P<about>[^;<>"]++)'
-    r'; (?:from=<[^<>"; ]*+> )?(?:to=<[^<>"; ]*+> )?(?:proto=E?SMTP)?(?: helo=<[^<>"; ]*+>)?'
+_TYPED = r'<[^<>"; ]*+>'
+_PLAIN_REPLY = (
+    rf"{PLAIN_ID}: reject: {STAGE} from {CLIENT}: (?P<code>[2-5][0-9][0-9])"
+    rf" (?:[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}} )?(?:{_TYPED}: )?"
+)
+_PLAIN_TAIL = (
+    rf"; (?:from={_TYPED} )?(?:to={_TYPED} )?(?:proto=E?SMTP)?(?: helo={_TYPED})?"
     r'(?: sasl_method=[^<>"; ]*+ sasl_username=[^<>"; ]*+)?'
 )
+_PLAIN_REJECT = rf'{_PLAIN_REPLY}(?!Relay access denied)(?P<about>[^;<>"]++){_PLAIN_TAIL}'
 """A refusal that is no relay attempt, and in which nobody can have typed anything that looks like the line itself."""
+_PLAIN_RELAY = rf"{_PLAIN_REPLY}Relay access denied{_PLAIN_TAIL}"
 _HEAD = "Nov 22 09:53:31 mx1 postfix/smtpd[229]: "
 _WHATSUP = "smtpd/smtpd_check.c: log_whatsup"
 
@@ -169,23 +174,26 @@ RULES = (
         words=("connect",),
         build=_connected,
         kind=ClientConnected,
+        plain=(Plain(rf"connect from {CLIENT}"),),
         tally=(),
         notes="connect",
+        noted=("host", "tag", "pid", "client"),
         source="smtpd/smtpd.c: smtpd_service",
     ),
     Rule(
         name="smtpd-disconnect",
         since="2.10",
         example=f"{_HEAD}disconnect from unknown[192.0.2.9] ehlo=1 auth=0/3 quit=1 commands=2/5",
-        pattern=rf"disconnect from {CLIENT}(?P<commands>(?: [a-z]++=[0-9]++(?:/[0-9]++)?)*)"
+        pattern=rf"disconnect from {CLIENT}(?P<commands>(?: (?!notes=)[a-z0-9=/ ]*?)?)"
         r"(?: notes=(?P<notes>.*))?",
         words=("disconnect",),
         build=_disconnected,
         kind=ClientDisconnected,
+        plain=(Plain(rf"disconnect from {CLIENT}(?P<commands>(?: (?!notes=)[a-z0-9=/ ]*+)?)"),),
         tally=(),
-        tally_pattern=rf"disconnect from {CLIENT}[a-z0-9=/ ]*+",
-        event_if=r" auth=[0-9]+/",
+        asks="unspoken",
         notes="disconnect",
+        noted=("host", "tag", "pid", "commands"),
         source="smtpd/smtpd.c: smtpd_service",
     ),
     Rule(
@@ -200,10 +208,15 @@ RULES = (
         words=("client",),
         build=_accepted,
         kind=MessageAccepted,
+        plain=(
+            Plain(
+                rf"{PLAIN_ID}: client={CLIENT}"
+                r'(?:, sasl_method=(?P<method>[A-Z0-9-]++), sasl_username=(?P<username>[^ ,"]++))?'
+            ),
+        ),
         tally=("method",),
-        tally_pattern=rf"{PLAIN_ID}: client={CLIENT}"
-        r'(?:, sasl_method=(?P<method>[A-Z0-9-]++), sasl_username=(?P<username>[^ ,"]++))?',
         notes="client",
+        noted=("host", "queue_id", "client", "username"),
         source="smtpd/smtpd.c: mail_open_stream",
     ),
     *INBOUND,
@@ -219,7 +232,7 @@ RULES = (
         build=_refused,
         kind=Rejected,
         tally=("stage", "code", "about"),
-        tally_pattern=_PLAIN_REJECT,
+        plain=(Plain(_PLAIN_REJECT), Plain(_PLAIN_RELAY, counts=False)),
         source=_WHATSUP,
     ),
     Rule(
@@ -231,6 +244,13 @@ RULES = (
         words=("lost", "timeout", "too", "bare"),
         build=_session_aborted,
         kind=SessionAborted,
+        plain=(
+            Plain(rf"(?P<reason>lost connection|timeout|too many errors) after (?P<stage>[A-Z][A-Z-]*+) from {CLIENT}"),
+            Plain(
+                rf"{PLAIN_ID}: (?P<reason>lost connection|timeout|too many errors) after (?P<stage>[A-Z][A-Z-]*+) "
+                rf"from {CLIENT}"
+            ),
+        ),
         tally=("reason", "stage"),
         source="smtpd/smtpd.c: smtpd_proto",
     ),

@@ -3,9 +3,13 @@
 Enters: nothing; the scanner fills it. Leaves: the `Tally`. This file must never know how a line is read.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from pfwatch.parsing.rule import Rule
+
+Key = bytes | tuple[bytes | None, ...]
 
 SLASH_IN_TAG = (
     "a syslog template cuts the program name at the slash: every daemon is logged as `postfix`, and its lines cannot "
@@ -24,12 +28,21 @@ class Tally(msgspec.Struct):
     foreign: int = 0
     unsupported: int = 0
     malformed: int = 0
-    counts: dict[tuple[Rule, bytes, object], int] = {}
-    """(rule, tag, the rule's tally groups) -> how often, repeats included."""
+    counts: dict[Rule, dict[Key, int]] = {}
+    """Rule -> the tag, or the tag and the rule's tally groups -> how often, repeats included."""
     unread: dict[tuple[bytes, str], int] = {}
     """(tag, severity) -> lines of Postfix without a rule, repeats included."""
     misnamed: int = 0
     """Unsupported lines under the bare tag `postfix`: a syslog template cuts the program name at the slash."""
+
+    def add(self, rule: Rule, keys: Mapping[Key, int]) -> None:
+        """Add counts of a rule."""
+        counts = self.counts.setdefault(rule, {})
+        if not counts:
+            counts.update(keys)
+            return
+        for key, weight in keys.items():
+            counts[key] = counts.get(key, 0) + weight
 
     def fates(self) -> dict[str, int]:
         """Lines by what became of them; they add up to `total`."""

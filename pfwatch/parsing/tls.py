@@ -8,7 +8,7 @@ import re
 
 from pfwatch.events import Client, Direction, Envelope, Event, TlsDetail, TlsEstablished, TlsFailed
 from pfwatch.parsing.fragments import CLIENT, PEER, QUEUE_ID, client, peer, untrusted
-from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.rule import Plain, Rule
 
 _ERRORS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
     (name, re.compile(pattern))
@@ -103,6 +103,10 @@ _SUMMARY = (
     r"(?P<protocol>[A-Za-z0-9.]++) with cipher (?P<cipher>[A-Za-z0-9_:-]++)"
     r" \((?P<bits>[0-9]++)/(?P<algorithm_bits>[0-9]++) bits\).*"
 )
+_PLAIN_SUMMARY = (
+    r"(?P<protocol>[A-Za-z0-9.]++) with cipher (?P<cipher>[A-Za-z0-9_:-]++)"
+    r" \((?P<bits>[0-9]++)/(?P<algorithm_bits>[0-9]++) bits\)[^\n]*+"
+)
 _TALLY = ("trust", "protocol", "cipher", "bits", "algorithm_bits")
 
 LIBRARY = Rule(
@@ -127,6 +131,11 @@ INBOUND = (
         rf"(?: to [^ :]++)?: {_SUMMARY}",
         words=_TRUST,
         build=_established_inbound,
+        plain=(
+            Plain(
+                rf"(?P<trust>{'|'.join(_TRUST)}) TLS connection (?:established|reused) from {CLIENT}: {_PLAIN_SUMMARY}"
+            ),
+        ),
         kind=TlsEstablished,
         tally=_TALLY,
         source="tls/tls_misc.c: tls_log_summary",
@@ -161,6 +170,9 @@ OUTBOUND = (
         pattern=rf"(?P<trust>{'|'.join(_TRUST)}) TLS connection (?P<usage>established|reused) to {PEER}: {_SUMMARY}",
         words=_TRUST,
         build=_established_outbound,
+        plain=(
+            Plain(rf"(?P<trust>{'|'.join(_TRUST)}) TLS connection (?:established|reused) to {PEER}: {_PLAIN_SUMMARY}"),
+        ),
         kind=TlsEstablished,
         tally=_TALLY,
         source="tls/tls_misc.c: tls_log_summary",

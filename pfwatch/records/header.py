@@ -20,26 +20,49 @@ _BSD_TIME = rf"[A-Z][a-z][a-z] [ 0-3][0-9] {_CLOCK}(?:\.[0-9]{{1,9}})?"
 _ISO_TIME = rf"[0-9]{{4}}-[01][0-9]-[0-3][0-9]T{_CLOCK}(?:[.,][0-9]{{1,9}})?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?"
 _UNIX_TIME = r"[0-9]{9,11}\.[0-9]{1,9}"
 
-_TAG = r"([^ \n\[:]++)"
+_TAG = r"[^ \n\[:]++"
 _BODY = rf"((?:({QUEUE_ID}): )?([^ :=\n]*+)[^\n]*+)"
-_SYSLOG = rf"([^ \n]++) {_TAG}(?:\[([0-9]++)\])?: ?+{_BODY}"
 
-FORMS: Final[dict[str, str]] = {
+
+class Form(NamedTuple):
+    """How a header is written, as pieces of a pattern: `begin` tag `open` pid `close` body."""
+
+    begin: str
+    """Up to the tag; its two groups are time and host."""
+    open: str
+    close: str
+    header: str
+    """From the tag to the body where the record may be anybody's; its two groups are tag and pid."""
+
+
+def _tagged(time: str, *, before: str = "") -> Form:
+    return Form(rf"{before}({time}) ([^ \n]++) ", r"\[", r"\]: ?+", rf"({_TAG})(?:\[([0-9]++)\])?: ?+")
+
+
+_SD = r'(?:-|(?:\[(?:[^\]"\n]++|"(?:[^"\\\n]++|\\.)*")*\])+)(?: (?:\xef\xbb\xbf)? ?+|(?=\n|\Z))'
+
+FORMS: Final[dict[str, Form]] = {
     # RFC 3164 as written by rsyslog, syslogd, postlogd (zero-padded day) and `journalctl -o short[-precise]`
-    "bsd": rf"({_BSD_TIME}) {_SYSLOG}",
+    "bsd": _tagged(_BSD_TIME),
     # RFC 3339: rsyslog's RSYSLOG_FileFormat, `journalctl -o short-iso[-precise]`
-    "rfc3339": rf"({_ISO_TIME}) {_SYSLOG}",
+    "rfc3339": _tagged(_ISO_TIME),
     # `journalctl -o short-full`
-    "full": rf"[A-Z][a-z][a-z] ([0-9]{{4}}-[01][0-9]-[0-3][0-9] {_CLOCK} [A-Z0-9+-]{{1,6}}) {_SYSLOG}",
+    "full": _tagged(
+        rf"[0-9]{{4}}-[01][0-9]-[0-3][0-9] {_CLOCK} [A-Z0-9+-]{{1,6}}",
+        before="[A-Z][a-z][a-z] ",
+    ),
     # `journalctl -o short-unix`
-    "unix": rf"({_UNIX_TIME}) {_SYSLOG}",
+    "unix": _tagged(_UNIX_TIME),
     # RFC 5424: <PRI>1 TIME HOST APP-NAME PROCID MSGID STRUCTURED-DATA MSG
-    "rfc5424": rf"<[0-9]{{1,3}}>1 ({_ISO_TIME}) ([^ \n]++) ([^ \n]++) (?:-|([0-9]++)|[^ \n]++) [^ \n]++ "
-    rf'(?:-|(?:\[(?:[^\]"\n]++|"(?:[^"\\\n]++|\\.)*")*\])+)(?: (?:\xef\xbb\xbf)? ?+|(?=\n|\Z)){_BODY}',
+    "rfc5424": Form(
+        rf"<[0-9]{{1,3}}>1 ({_ISO_TIME}) ([^ \n]++) ",
+        " ",
+        rf" [^ \n]++ {_SD}",
+        rf"([^ \n]++) (?:-|([0-9]++)|[^ \n]++) [^ \n]++ {_SD}",
+    ),
     # as BSD, with the priority that stands on the wire
-    "wire": rf"<[0-9]{{1,3}}>({_BSD_TIME}|{_ISO_TIME}) {_SYSLOG}",
+    "wire": _tagged(f"(?:{_BSD_TIME}|{_ISO_TIME})", before="<[0-9]{1,3}>"),
 }
-"""Groups of each: time, host, tag, pid, body, queue id, word (the body's first word behind a queue id)."""
 
 
 class Row(NamedTuple):
@@ -55,9 +78,24 @@ class Row(NamedTuple):
     other: bytes
 
 
+@lru_cache(maxsize=16)
 def compile_form(form: str) -> re.Pattern[bytes]:
     """The pattern of a form for whole blocks; its eight groups are the fields of a `Row`."""
-    return re.compile(rf"\n(?:{FORMS[form]}|([^\n]*+))".encode("latin-1"))
+    return re.compile(rf"\n(?:{FORMS[form].begin}{any_record(form)}|([^\n]*+))".encode("latin-1"))
+
+
+def row_of(line: bytes) -> Row | None:
+    """A line with the line feed before it, as a record of any form; None where it is none."""
+    for form in FORMS:
+        found = compile_form(form).fullmatch(line)
+        if found and found[1]:
+            return Row._make(found.groups(b""))
+    return None
+
+
+def any_record(form: str) -> str:
+    """The rest of a record's pattern behind its host: the groups tag, pid, body, queue id and word."""
+    return FORMS[form].header + _BODY
 
 
 BODY: Final = re.compile(_BODY.encode())

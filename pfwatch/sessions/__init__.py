@@ -26,12 +26,9 @@ from pfwatch.events import (
     Untrusted,
 )
 from pfwatch.parsing.fragments import client_of, untrusted
-from pfwatch.parsing.scanner import Process
+from pfwatch.parsing.listener import Process
 from pfwatch.parsing.tls import tls_error
 from pfwatch.table import Table
-
-ClientKey = tuple[bytes, bytes, bytes | None]
-"""Name, address and port as Postfix wrote them; read when somebody asks."""
 
 MOST_SESSIONS = 20_000
 """smtpd processes with a client at one time: far above any process limit, so only lost disconnects reach it."""
@@ -41,10 +38,14 @@ TLS_WAIT = 5.0
 """Seconds within which the library's line follows the failed handshake."""
 
 
+_FAILED_AUTH = re.compile(rb" auth=([0-9]+)/([0-9]+)")
+
+
 class Session(msgspec.Struct):
     """One connection, by the process that serves it."""
 
-    client: ClientKey | None = None
+    client: bytes | None = None
+    """As Postfix wrote it; read when somebody asks."""
     auth_failed: int = 0
     """AUTH commands that a line of their own speaks of."""
 
@@ -52,7 +53,7 @@ class Session(msgspec.Struct):
 class Message(msgspec.Struct):
     """One message in the queue."""
 
-    client: ClientKey | None
+    client: bytes | None
     username: bytes | None
     queued: bool = False
 
@@ -71,12 +72,13 @@ class Sessions:
     def __init__(self, *, keep: bool = False) -> None:
         """With `keep`, changes are collected for `drain`."""
         self.watch: set[Process] = set()
-        self.notes: dict[str, Callable[[Process, re.Match[bytes]], None]] = {
+        self.notes: Mapping[str, Callable[..., None]] = {
             "connect": self._connected,
             "disconnect": self._left,
             "client": self._accepted,
             "removed": self._removed,
         }
+        self.asks: Mapping[str, Callable[..., bool]] = {"unspoken": self._unspoken}
         self.finished: list[Event] = []
         self._follow: dict[type[Event], Callable[[Any, Process], Event]] = {
             TlsFailed: self._handshake_failed,
@@ -145,22 +147,29 @@ class Sessions:
     ) -> dict[str, Table[Process, Session] | Table[tuple[bytes, bytes], Message] | Table[Process, Handshake]]:
         return {"session": self._sessions, "message": self._messages, "handshake": self._handshakes}
 
-    def _connected(self, process: Process, found: re.Match[bytes]) -> None:
-        self._sessions.put(process, Session(found.group("name", "ip", "port")))  # type: ignore[arg-type]
+    def _connected(self, host: bytes, tag: bytes, pid: bytes, client: bytes) -> None:
+        self._sessions.put((host, tag, pid), Session(client))
 
-    def _left(self, process: Process, _found: re.Match[bytes]) -> None:
-        self._sessions.drop(process)
+    def _left(self, host: bytes, tag: bytes, pid: bytes, _commands: bytes | None) -> None:
+        self._sessions.drop((host, tag, pid))
 
-    def _accepted(self, process: Process, found: re.Match[bytes]) -> None:
-        client = found.group("name", "ip", "port")
-        self._messages.put((process[0], found["queue_id"]), Message(client, found["username"]))  # type: ignore[arg-type]
+    def _unspoken(self, host: bytes, tag: bytes, pid: bytes, commands: bytes | None) -> bool:
+        """Whether a session ends with failed AUTH commands that no other line speaks of."""
+        found = _FAILED_AUTH.search(commands or b"")
+        if found is None:
+            return False
+        session = self._sessions.get((host, tag, pid))
+        return int(found[2]) - int(found[1]) > (session.auth_failed if session else 0)
 
-    def _removed(self, process: Process, found: re.Match[bytes]) -> None:
-        self._messages.drop((process[0], found["queue_id"]))
+    def _accepted(self, host: bytes, queue_id: bytes, client: bytes, username: bytes | None) -> None:
+        self._messages.put((host, queue_id), Message(client, username))
+
+    def _removed(self, host: bytes, queue_id: bytes) -> None:
+        self._messages.drop((host, queue_id))
 
     def _client(self, process: Process) -> Client | None:
         session = self._sessions.get(process)
-        return client_of(*session.client) if session and session.client else None
+        return client_of(session.client) if session and session.client else None
 
     def _handshake_failed(self, event: TlsFailed, process: Process) -> Event:
         if process in self.watch:
@@ -224,7 +233,7 @@ class Sessions:
         self, event: MessageQueued | MessageIdentified | MilterAction, key: tuple[bytes, bytes]
     ) -> MessageQueued | MessageIdentified | MilterAction:
         message = self._messages.get(key)
-        client = client_of(*message.client) if message and message.client else None
+        client = client_of(message.client) if message and message.client else None
         if not isinstance(event, MessageQueued):
             return msgspec.structs.replace(event, client=client)
         again = message is not None and message.queued

@@ -82,6 +82,10 @@ def relay_denied(**others: Any) -> Event:
     )
 
 
+def screened(test: str, score: int | None = None) -> Event:
+    return events.PostscreenEvent(envelope("postscreen"), CLIENT, test, score, None, None, None)
+
+
 BOTH_WAYS: list[tuple[str, str, tuple[bytes | None, ...], Event]] = [
     ("smtpd-connect", "postfix", (), events.ClientConnected(envelope(), CLIENT)),
     ("smtpd-disconnect", "postfix", (), events.ClientDisconnected(envelope(), CLIENT, {}, None)),
@@ -189,22 +193,17 @@ ADDED: list[tuple[Event, dict[tuple[str, ...], float]]] = [
         ("postfix_smtp_status_deferred",): 1,
         ("postfix_smtp_deferred_messages_by_dsn_total", "4.4.1"): 1,
     }),
-    *(
-        (events.PostscreenEvent(envelope("postscreen"), CLIENT, test, score, None, None, None), {key: 1})
-        for test, score, key in (
-            ("connect", None, ("postfix_postscreen_connects_total",)),
-            ("hangup", None, ("postfix_postscreen_hangups_total",)),
-            ("pass_old", None, ("postfix_postscreen_passes_total", "old")),
-            ("denylisted", None, ("postfix_postscreen_access_list_matches_total", "deny")),
-            ("pregreet", None, ("postfix_postscreen_tests_failed_total", "PREGREET")),
-            ("busy", None, ("postfix_postscreen_connects_rejected_total", "busy")),
-        )
-    ),
-    (events.PostscreenEvent(envelope("postscreen"), CLIENT, "dnsbl", 3, None, None, None), {
+    (screened("connect"), {("postfix_postscreen_connects_total",): 1}),
+    (screened("hangup"), {("postfix_postscreen_hangups_total",): 1}),
+    (screened("pass_old"), {("postfix_postscreen_passes_total", "old"): 1}),
+    (screened("denylisted"), {("postfix_postscreen_access_list_matches_total", "deny"): 1}),
+    (screened("pregreet"), {("postfix_postscreen_tests_failed_total", "PREGREET"): 1}),
+    (screened("busy"), {("postfix_postscreen_connects_rejected_total", "busy"): 1}),
+    (screened("dnsbl", 3), {
         ("postfix_postscreen_dnsbl_rank_bucket", "3.0"): 1,
         ("postfix_postscreen_dnsbl_rank_sum",): 3,
     }),
-    (events.PostscreenEvent(envelope("postscreen"), CLIENT, "disconnect", None, None, None, None), {}),
+    (screened("disconnect"), {}),
     (rejected("RCPT", 550, daemon="postscreen"), {
         ("postfix_rejects_total", "postfix", "RCPT", "rbl"): 1,
         ("postfix_postscreen_messages_rejected_total", "550"): 1,

@@ -86,12 +86,10 @@ def counters_of(log: bytes, *, every_event: bool) -> tuple[Counter[str], dict[ob
     for event in events:
         record(counters, event)
         kinds[event.kind] += event.envelope.weight
-    for (rule, tag, fields), weight in tally.counts.items():
-        known = postfix_tag(tag)
-        assert known is not None
+    for rule, keys in tally.counts.items():
         assert rule.kind is not None
-        count_tally(counters, rule.name, known, fields, weight)
-        kinds[rule.kind.kind] += weight
+        count_tally(counters, rule.name, keys)
+        kinds[rule.kind.kind] += sum(keys.values())
     if not every_event:
         for (tag, severity), weight in tally.unread.items():
             known = postfix_tag(tag)

@@ -247,7 +247,7 @@ class TestRepeats:
     def test_a_tallied_line_repeated_is_tallied_so_often(self, repeat: bytes) -> None:
         tally = read(FORMS["BSD"] + BODY + b"\n" + repeat, every_event=False)[1]
         assert tally.tallied == 2
-        assert list(tally.counts.values()) == [1 + 3]
+        assert [sum(keys.values()) for keys in tally.counts.values()] == [1 + 3]
 
     def test_an_unbelievable_number_is_bounded(self) -> None:
         event = only(FORMS["BSD"] + b"message repeated 999999 times: [ " + AUTH + b"]\n")
