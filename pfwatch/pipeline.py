@@ -147,7 +147,7 @@ class Pipeline:
         changes = self._detector.feed(event)
         if changes:
             outcome.changes += changes
-            outcome.notifications += self._planner.feed(changes, clock)
+            outcome.notifications += self._planner.feed(list(changes), clock)
             self._wake_at = min(self._detector.next_deadline(), self._planner.next_deadline())
 
     def _pass_time(self, now: float, outcome: Outcome, clock: float | None) -> None:

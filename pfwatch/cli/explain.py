@@ -122,13 +122,14 @@ def _counters(event: Event) -> list[str]:
 
 
 def _detection(event: Event) -> list[str]:
-    if event.envelope.part_of:
+    client = getattr(event, "client", None)
+    if event.envelope.part_of or client is None or client.ip is None:
         return []
-    found = []
+    found: list[str] = []
     for rule in RULES:
-        hit = rule.read(event) if isinstance(event, rule.wants) else None
-        if hit is not None and hit.client.ip is not None:
+        weight = rule.weigh(event) if type(event) in rule.wants else 0
+        if weight:
             numbers = SHIPPED[rule.name]
             threshold = f"{numbers.threshold} in {numbers.window} s open an incident"
-            found.append(f"{rule.name}: +{hit.weight} for {hit.client.ip} ({threshold})")
+            found.append(f"{rule.name}: +{weight} for {client.ip} ({threshold})")
     return found

@@ -8,13 +8,13 @@ deadlines, whenever `tick` is called: so the story does not depend on how often 
 """
 
 import heapq
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from pfwatch.detection.incident import Incident
-from pfwatch.detection.rules import RULES, DetectionRule, Hit, Networks, subject_of
+from pfwatch.detection.rules import RULES, Facts, Networks, subject_of
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
 from pfwatch.detection.watch import Watch
 from pfwatch.events import Event
@@ -31,6 +31,40 @@ class Change(msgspec.Struct, frozen=True):
     key: Key
     at: float
     incident: Incident
+    """Whole once it ended; before, only an outline of it: `Detector.incident` has the rest."""
+
+
+_NOTHING: tuple[Change, ...] = ()
+_REMEMBERED = 4096
+
+
+class _Watched(msgspec.Struct):
+    """A rule at work."""
+
+    name: str
+    numbers: RuleSettings
+    table: Table[str, Watch]
+    allowed: tuple[Networks, ...]
+    subjects: dict[str, str | None] = {}
+    """Address -> whom it is counted as; None where it is allowed."""
+    quiet_at: float = 0.0
+    """A moment before which no subject can be forgotten."""
+
+    def subject(self, ip: str) -> str | None:
+        """Whom an address is counted as, for the first time."""
+        if len(self.subjects) >= _REMEMBERED:
+            self.subjects.clear()
+        subject = None if any(ip in networks for networks in self.allowed) else subject_of(ip)
+        self.subjects[ip] = subject
+        return subject
+
+
+class _Wanted(NamedTuple):
+    """What a rule makes of one kind of event."""
+
+    watched: _Watched
+    weigh: Callable[[Any], int]
+    facts: Callable[[Any], Facts]
 
 
 class Detector:
@@ -39,32 +73,39 @@ class Detector:
     def __init__(self, settings: DetectionSettings, *, keep: bool = False) -> None:
         """With `keep`, changes are collected for `drain`."""
         self._settings = settings
-        self._allowed = Networks(settings.allow)
+        allowed = Networks(settings.allow)
         self._watches: dict[str, Table[str, Watch]] = {}
-        self._allowed_by: dict[str, Networks] = {}
         self._open: dict[Key, None] = {}
-        self._rules: dict[type[Event], list[DetectionRule]] = {}
+        self._wanted: dict[type[Event], list[_Wanted]] = {}
         self._ends: list[tuple[float, Key]] = []
         """A heap with one row for each open incident: a moment before which it does not end."""
         for rule in RULES:
             numbers = settings.rules.get(rule.name)
             if numbers is None or not numbers.enabled:
                 continue
-            self._watches[rule.name] = Table(str, Watch, settings.max_subjects, keep=keep)
-            self._allowed_by[rule.name] = Networks(numbers.allow)
-            for kind in rule.wants:
-                self._rules.setdefault(kind, []).append(rule)
+            table = self._watches[rule.name] = Table(str, Watch, settings.max_subjects, keep=keep)
+            watched = _Watched(rule.name, numbers, table, (allowed, Networks(numbers.allow)))
+            for kind, facts in rule.wants.items():
+                self._wanted.setdefault(kind, []).append(_Wanted(watched, rule.weigh, facts))
 
-    def feed(self, event: Event) -> list[Change]:
-        """Count one event."""
-        rules = self._rules.get(type(event))
-        if not rules or event.envelope.part_of is not None:
-            return []
-        changes: list[Change] = []
-        for rule in rules:
-            hit = rule.read(event)
-            if hit is not None and hit.client.ip is not None:
-                changes += self._count(rule.name, event, hit)
+    def feed(self, event: Any) -> Sequence[Change]:
+        """Count one event of any kind."""
+        wanted = self._wanted.get(type(event))
+        if wanted is None or event.envelope.part_of is not None:
+            return _NOTHING
+        client = event.client
+        if client is None or client.ip is None:
+            return _NOTHING
+        changes: Sequence[Change] = _NOTHING
+        for watched, weigh, facts in wanted:
+            weight = weigh(event)
+            if weight:
+                try:
+                    subject = watched.subjects[client.ip]
+                except KeyError:
+                    subject = watched.subject(client.ip)
+                if subject is not None:
+                    changes = [*changes, *self._count(watched, subject, event, weight, facts(event))]
         return changes
 
     def tick(self, now: float) -> list[Change]:
@@ -128,34 +169,41 @@ class Detector:
         self._ends = [(self._end_of(key), key) for key in self._open]
         heapq.heapify(self._ends)
 
-    def _count(self, rule: str, event: Event, hit: Hit) -> list[Change]:
-        ip = hit.client.ip or ""
-        if ip in self._allowed or ip in self._allowed_by[rule]:
-            return []
-        numbers, table, subject = self.rule(rule), self._watches[rule], subject_of(ip)
-        key, at = (rule, subject), event.envelope.at
-        watch = table.get(subject) or Watch(event.envelope.host)
-        watch.add(event.envelope, hit, numbers.window)
-        self._forget_quiet(table, at - numbers.window)
-        changes = []
-        if watch.opened is None and watch.count >= numbers.threshold:
-            watch.open(rule, subject, at)
+    def _count(self, watched: _Watched, subject: str, event: Any, weight: int, facts: Facts) -> Sequence[Change]:
+        envelope, numbers, table = event.envelope, watched.numbers, watched.table
+        at = envelope.at
+        watch = table.rows.get(subject) or Watch(envelope.host)
+        watch.add(envelope, event.client, weight, facts, numbers.window)
+        if at >= watched.quiet_at:
+            self._forget_quiet(watched, at - numbers.window)
+        table.put(subject, watch)
+        if watch.opened is None:
+            if watch.count < numbers.threshold:
+                return _NOTHING
+            key = (watched.name, subject)
+            watch.open(watched.name, subject, at)
             self._open[key] = None
             heapq.heappush(self._ends, (at + numbers.window, key))
-            changes.append(Change("opened", key, at, watch.incident(rule, subject, numbers)))
-        elif watch.mark is not None and watch.count >= watch.mark:
-            watch.mark = None
-            changes.append(Change("grew", key, at, watch.incident(rule, subject, numbers)))
-        table.put(subject, watch)
-        return changes
+            return (Change("opened", key, at, watch.outline(watched.name, subject, numbers)),)
+        if watch.mark is None or watch.count < watch.mark:
+            return _NOTHING
+        watch.mark = None
+        key = (watched.name, subject)
+        return (Change("grew", key, at, watch.outline(watched.name, subject, numbers)),)
 
-    def _forget_quiet(self, table: Table[str, Watch], before: float) -> None:
+    def _forget_quiet(self, watched: _Watched, before: float) -> None:
         """Drop the subjects that were last seen before the window; the table has them in the order of last sight."""
-        while table.rows:
-            subject, watch = next(iter(table.rows.items()))
-            if watch.opened is not None or watch.last > before:
+        rows, window = watched.table.rows, watched.numbers.window
+        while rows:
+            subject, watch = next(iter(rows.items()))
+            if watch.opened is not None:
+                watched.quiet_at = before + window + 1  # it moves on, or ends, in its time
                 return
-            table.drop(subject)
+            if watch.last > before:
+                watched.quiet_at = watch.last + window
+                return
+            watched.table.drop(subject)
+        watched.quiet_at = 0.0
 
     def _end_of(self, key: Key) -> float:
         watch = self._watches[key[0]].get(key[1])

@@ -1,25 +1,18 @@
 """The shipped detection rules: which events count, for whom, and what is worth telling about them.
 
-Enters: events. Leaves: `Hit`, or nothing. This file must never know thresholds, windows or time.
+Enters: events. Leaves: how much one counts, and what is to be told of it. This file must never know thresholds, windows
+or time.
 """
 
 import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
-import msgspec
+from pfwatch.events import AuthFailed, AuthProbed, Event, RelayDenied, TlsFailed
 
-from pfwatch.events import AuthFailed, AuthProbed, Client, Event, RelayDenied, TlsFailed
-
-
-class Hit(msgspec.Struct, frozen=True):
-    """One event as a rule counts it."""
-
-    client: Client
-    weight: int
-    facts: tuple[tuple[str, str | None], ...]
-    """(field, text) for the incident's `tops`; nothing is told where there is no text."""
+Facts = tuple[tuple[str, str | None], ...]
+"""(field, text) for the incident's `tops`; nothing is told where there is no text."""
 
 
 @dataclass(frozen=True)
@@ -27,51 +20,42 @@ class DetectionRule:
     """One rule: which kinds of event it wants, and what it makes of one."""
 
     name: str
-    wants: tuple[type[Event], ...]
-    read: Callable[[Event], Hit | None]
+    wants: dict[type[Event], Callable[[Any], Facts]]
+    """Kind -> what is told of such an event beside its client and service."""
+    weigh: Callable[[Any], int]
+    """How much an event counts; 0 for one that does not. Only of events that have a client."""
 
 
-@lru_cache(maxsize=1024)
-def _service(service: str | None, daemon: str | None) -> str:
-    return f"{service}/{daemon}"
-
-
-def _facts(event: Event, client: Client, *more: tuple[str, str | None]) -> tuple[tuple[str, str | None], ...]:
-    envelope = event.envelope
-    return (
-        ("client", client.ip),
-        ("service", _service(envelope.service, envelope.daemon)),
-        ("client_name", None if client.name == "unknown" else client.name),
-        *more,
-    )
-
-
-def _auth(event: Event) -> Hit | None:
+def _auth_weight(event: AuthFailed | AuthProbed) -> int:
+    weight = event.envelope.weight
     if isinstance(event, AuthProbed):
-        return Hit(event.client, event.attempts * event.envelope.weight, _facts(event, event.client))
-    if isinstance(event, AuthFailed) and event.cause == "credentials":
-        facts = _facts(event, event.client, ("account", event.username), ("method", event.method))
-        return Hit(event.client, event.envelope.weight, facts)
-    return None
+        return event.attempts * weight
+    return weight if event.cause == "credentials" else 0
 
 
-def _relay(event: Event) -> Hit | None:
-    if isinstance(event, RelayDenied):
-        facts = _facts(event, event.client, ("recipient", event.recipient), ("sender", event.sender))
-        return Hit(event.client, event.envelope.weight, facts)
-    return None
+def _relay_weight(event: RelayDenied) -> int:
+    return event.envelope.weight
 
 
-def _tls(event: Event) -> Hit | None:
-    if isinstance(event, TlsFailed) and event.direction == "inbound" and event.client:
-        return Hit(event.client, event.envelope.weight, _facts(event, event.client, ("error", event.error)))
-    return None
+def _tls_weight(event: TlsFailed) -> int:
+    return event.envelope.weight if event.direction == "inbound" else 0
 
 
 RULES: tuple[DetectionRule, ...] = (
-    DetectionRule("auth-bruteforce", (AuthFailed, AuthProbed), _auth),
-    DetectionRule("relay-probe", (RelayDenied,), _relay),
-    DetectionRule("tls-client-failures", (TlsFailed,), _tls),
+    DetectionRule(
+        "auth-bruteforce",
+        {
+            AuthFailed: lambda event: (("account", event.username), ("method", event.method)),
+            AuthProbed: lambda _event: (),
+        },
+        _auth_weight,
+    ),
+    DetectionRule(
+        "relay-probe",
+        {RelayDenied: lambda event: (("recipient", event.recipient), ("sender", event.sender))},
+        _relay_weight,
+    ),
+    DetectionRule("tls-client-failures", {TlsFailed: lambda event: (("error", event.error),)}, _tls_weight),
 )
 """Every shipped rule; `DetectionSettings.rules` has their numbers."""
 
