@@ -27,8 +27,8 @@ from pfwatch.detection.detector import Change, Detector
 from pfwatch.detection.settings import DetectionSettings
 from pfwatch.events import Event
 from pfwatch.metrics.counters import Counters
-from pfwatch.metrics.facts import record
-from pfwatch.metrics.facts import tally as count_tally
+from pfwatch.metrics.record import record
+from pfwatch.metrics.tallies import tally as count_tally
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import postfix_tag
@@ -147,7 +147,7 @@ class Pipeline:
         changes = self._detector.feed(event)
         if changes:
             outcome.changes += changes
-            outcome.notifications += self._planner.feed(list(changes), clock)
+            outcome.notifications += self._planner.feed(changes, clock)
             self._wake_at = min(self._detector.next_deadline(), self._planner.next_deadline())
 
     def _pass_time(self, now: float, outcome: Outcome, clock: float | None) -> None:

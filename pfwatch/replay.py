@@ -4,6 +4,7 @@ Enters: paths of logs and settings. Leaves: the events of a log, or a report of 
 This file must never know a mail server, a database or a clock other than the log's.
 """
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,8 @@ from pfwatch.sources.archive import read_file, read_stream
 from pfwatch.sources.settings import SourceSettings
 
 STANDARD_INPUT = "-"
+_GARBAGE = 200_000
+"""New objects between two looks for garbage in cycles."""
 
 
 class ToldNotification(msgspec.Struct, frozen=True):
@@ -72,6 +75,8 @@ def replay(
     progress: Callable[[str, int], None] = lambda _source, _size: None,
 ) -> Report:
     """Read finished logs to their end. `progress` hears of each block: its source and its size in bytes."""
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)  # reading makes no cycles, and a collection looks at everything that is remembered
     pipeline = Pipeline(settings)
     summary = _Summary(settings)
     for block in blocks(paths, source):

@@ -4,7 +4,7 @@ Enters: changes of incidents, and the passing of time. Leaves: `Notification`s i
 others were not made. This file must never know mail; whether something is told is decided in `decide`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 import msgspec
@@ -66,7 +66,7 @@ class Planner:
         repeat = oldest[1].at + self._settings.repeat_interval if oldest else _NEVER
         return min(self._plan.group_at, self._plan.digest_at, repeat)
 
-    def feed(self, changes: list[Change], clock: float | None) -> list[Notification]:
+    def feed(self, changes: Sequence[Change], clock: float | None) -> list[Notification]:
         """Take what happened to incidents."""
         made: list[Notification] = []
         for change in changes:

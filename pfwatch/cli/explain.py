@@ -14,7 +14,7 @@ from pfwatch.detection.rules import RULES
 from pfwatch.detection.settings import SHIPPED
 from pfwatch.events import Event, as_object
 from pfwatch.metrics.counters import Counters
-from pfwatch.metrics.facts import record
+from pfwatch.metrics.record import record
 from pfwatch.parsing.grammar import every_rule
 from pfwatch.parsing.listener import Process
 from pfwatch.parsing.scanner import Scanner

@@ -68,6 +68,16 @@ class Counters:
         row[bisect_left(metric.buckets, value)] += weight
         row[-1] += round(value * metric.scale) * weight
 
+    def histogram(self, name: str, labels: Labels) -> list[int]:
+        """The row of a histogram, for whoever adds to it many times: `place` says where."""
+        rows = self._histograms[name]
+        return rows[labels if labels in rows else self._admit(name, labels)]
+
+    def place(self, name: str, value: float) -> tuple[int, int]:
+        """The bucket of a value in a row, and what it adds to the row's last number, the sum."""
+        metric = self.metrics[name]
+        return bisect_left(metric.buckets, value), round(value * metric.scale)
+
     def changed(self) -> dict[Key, float]:
         """Absolute values of what changed since the last call, flat: a histogram as `NAME_bucket` with `le` as last
         label (not cumulative) and `NAME_sum`. Gauges are not kept.

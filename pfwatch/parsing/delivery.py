@@ -129,7 +129,7 @@ RULES = (
         words=("to",),
         build=_delivered,
         kind=Delivery,
-        tally=("status", "delays", "enhanced_code", "relay_name"),
+        tally=("status", "enhanced_code", "relay_name", "delays"),
         plain=(
             Plain(
                 rf"{PLAIN_ID}: to={PLAIN_ADDRESS},(?: orig_to={PLAIN_ADDRESS},)?"

@@ -3,19 +3,42 @@
 Enters: tags. Leaves: programs. Only the scanner imports this; it must never know a line.
 """
 
-from typing import NamedTuple
-
-from pfwatch.parsing.grammar import rules_by_word
+from pfwatch.parsing.grammar import ANY_WORD, rules_by_word
 from pfwatch.parsing.rule import Rule
 from pfwatch.records.header import Tag, postfix_tag
 
+_LOOK = 5
+"""Bytes behind the first word that choose among the rules of that word: `: ` and three letters."""
+_CHOICES = 4096
 
-class Program(NamedTuple):
+
+class Program:
     """One program of Postfix."""
 
-    tag: Tag
-    rules: dict[bytes, tuple[Rule, ...]]
-    """By the first word of a body."""
+    def __init__(self, tag: Tag, rules: dict[bytes, tuple[Rule, ...]]) -> None:
+        """Take its rules by the first word of a body."""
+        self.tag = tag
+        self._rules = rules
+        self._chosen: dict[bytes, tuple[Rule, ...]] = {}
+
+    def rules(self, word: bytes, body: bytes) -> tuple[Rule, ...]:
+        """The rules that may read a body with this first word, in their order.
+
+        Under `warning` alone smtpd has some eighty: those that begin with other text are not asked.
+        """
+        if not body.startswith(word):  # behind a queue id the word tells enough
+            return self._rules.get(word) or self._rules.get(ANY_WORD, ())
+        begin = body[: len(word) + _LOOK]
+        try:
+            return self._chosen[begin]
+        except KeyError:
+            pass
+        if len(self._chosen) >= _CHOICES:
+            self._chosen.clear()
+        rules = self._rules.get(word) or self._rules.get(ANY_WORD, ())
+        chosen = tuple(rule for rule in rules if rule.prefix.startswith(begin) or begin.startswith(rule.prefix))
+        self._chosen[begin] = chosen
+        return chosen
 
 
 class Programs:

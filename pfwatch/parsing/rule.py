@@ -31,6 +31,30 @@ class Plain:
     fields: tuple[str, ...] = ()
 
 
+_PIECE = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()|]", re.DOTALL)
+_PLAIN_TEXT = re.compile(r"(?:[^\\^$.|?*+()\[\]{}]|\\[^A-Za-z0-9])*")
+
+
+def literal_prefix(pattern: str) -> str:
+    """The text that whatever a pattern fits begins with."""
+    if _has_choice(pattern):
+        return ""
+    text = _PLAIN_TEXT.match(pattern)[0]  # type: ignore[index] # it fits the empty text
+    if pattern[len(text) : len(text) + 1] in {"?", "*", "+", "{"}:
+        text = re.sub(r"\\?.\Z", "", text)
+    return re.sub(r"\\(.)", r"\1", text)
+
+
+def _has_choice(pattern: str) -> bool:
+    """Whether the pattern is several, one or the other."""
+    depth = 0
+    for piece in _PIECE.findall(pattern):
+        depth += {"(": 1, ")": -1}.get(piece, 0)
+        if piece == "|" and not depth:
+            return True
+    return False
+
+
 @dataclass(frozen=True, eq=False)
 class Rule:
     """One wording. Rules of the same daemon and first word are tried in the order of their table."""
@@ -62,12 +86,15 @@ class Rule:
     until: str | None = None
     source: str = ""
     """The place in the Postfix source that writes it."""
+    prefix: bytes = field(init=False, repr=False)
+    """The text that every body begins with, as far as the pattern says it plainly."""
     compiled: re.Pattern[bytes] = field(init=False, repr=False)
     counted: tuple[re.Pattern[bytes], ...] = field(init=False, repr=False)
     """The patterns of lines that are only counted."""
 
     def __post_init__(self) -> None:
         """Compile the patterns."""
+        object.__setattr__(self, "prefix", literal_prefix(self.pattern).encode())
         compiled = re.compile(self.pattern.encode() + rb"\Z", re.DOTALL)
         object.__setattr__(self, "compiled", compiled)
         counted: tuple[re.Pattern[bytes], ...] = ()

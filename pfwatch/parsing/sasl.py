@@ -4,8 +4,19 @@ Enters: match objects. Leaves: events and rules. This file must never know a ses
 """
 
 import re
+from functools import lru_cache
+from typing import Literal
 
-from pfwatch.events import AuthBackendFailed, AuthCause, AuthDetail, AuthFailed, Envelope, Event, Housekeeping
+from pfwatch.events import (
+    AuthBackendFailed,
+    AuthCause,
+    AuthDetail,
+    AuthFailed,
+    Envelope,
+    Event,
+    Housekeeping,
+    Untrusted,
+)
 from pfwatch.parsing.fragments import CLIENT, client, client_of, untrusted
 from pfwatch.parsing.rule import Plain, Rule
 
@@ -26,27 +37,30 @@ def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
     return _failed(envelope, found["client"], found["method"], found["reason"], found["username"])
 
 
-def _failed(envelope: Envelope, who: bytes, typed_method: bytes, said: bytes | None, name: bytes | None) -> Event:
-    reason = said or b""
+def _failed(envelope: Envelope, who: bytes, method: bytes, said: bytes | None, name: bytes | None) -> Event:
     username = None if name in (None, b"", b"(unavailable)") else untrusted(name)
-    method = untrusted(typed_method)
+    backend, cause, reason = _judged(said or b"", name is not None and username is None)
+    if backend is not None:
+        return AuthBackendFailed(envelope, client_of(who), backend, _method(method), username, reason)
+    return AuthFailed(envelope, client_of(who), _method(method), cause, reason, username)
+
+
+@lru_cache(maxsize=1024)
+def _judged(reason: bytes, nameless: bool) -> tuple[Literal["dovecot", "cyrus"] | None, AuthCause, Untrusted]:
+    """Whose fault it was: our backend's, or the cause. Servers give few reasons."""
     if _BACKEND.match(reason):
-        return AuthBackendFailed(
-            envelope,
-            client_of(who),
-            "dovecot" if _DOVECOT.match(reason) else "cyrus",
-            method,
-            username,
-            untrusted(reason),
-        )
+        return "dovecot" if _DOVECOT.match(reason) else "cyrus", "credentials", untrusted(reason)
     cause: AuthCause = "credentials"
     if _PROTOCOL.match(reason):
         cause = "protocol"
     elif reason == b"(reason unavailable)":
         reason = b""
-        if name is not None and username is None:
+        if nameless:
             cause = "protocol"  # Dovecot never saw a name
-    return AuthFailed(envelope, client_of(who), method, cause, untrusted(reason), username)
+    return None, cause, untrusted(reason)
+
+
+_method = lru_cache(maxsize=256)(untrusted)
 
 
 def _auth_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:

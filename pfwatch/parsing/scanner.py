@@ -21,7 +21,6 @@ import msgspec
 from pfwatch.events import Envelope, Event, Foreign, Malformed, Severity, Unsupported
 from pfwatch.parsing.block import Alternative, BlockPattern, block_pattern
 from pfwatch.parsing.fragments import untrusted
-from pfwatch.parsing.grammar import ANY_WORD
 from pfwatch.parsing.listener import Listener
 from pfwatch.parsing.programs import Programs
 from pfwatch.parsing.rule import Rule
@@ -39,12 +38,8 @@ from pfwatch.records.header import (
 )
 from pfwatch.records.time import TimeReader
 
-_SEVERITIES: Mapping[bytes, Severity] = {
-    b"warning": "warning",
-    b"error": "error",
-    b"fatal": "fatal",
-    b"panic": "panic",
-}
+SEVERITIES: Mapping[str, Severity] = {"warning": "warning", "error": "error", "fatal": "fatal", "panic": "panic"}
+_BY_WORD = {word.encode(): severity for word, severity in SEVERITIES.items()}
 _TRUNCATED = 2000
 """Bytes of a body at which Postfix cuts (MSG_SYSLOG_RECLEN)."""
 _TAGS = 1024
@@ -148,16 +143,18 @@ class Scanner:
         program = self._programs.of(tag)
         if program is None:  # the pattern knows the daemon, so the tag is Postfix's
             return
-        severity = _SEVERITIES.get(rule.words[0].encode(), "info")
-        envelope = self._envelope((time, host, tag, pid, body), program.tag, 1, rule.name, severity)
+        record = (time, host, tag, pid, body)
+        envelope = self._envelope(record, program.tag, 1, rule.name, SEVERITIES.get(rule.words[0], "info"))
         if envelope is None:
-            self._unread(Row(time, host, tag, pid, body, b"", b"", b""), "malformed", 1)
+            self._unread(Row(*record, b"", b"", b""), "malformed", 1)
         elif plain.build is not None:
             self._told(self._listener.told(plain.build(envelope, *found.group(*alternative.fields)), (host, tag, pid)))
         else:
             event = rule.compiled.match(body)
-            if event is not None:
-                self._told(self._listener.told(rule.build(envelope, event), (host, tag, pid)))
+            if event is None:
+                self._unread(Row(*record, b"", b"", b""), "unsupported", 1)
+                return
+            self._told(self._listener.told(rule.build(envelope, event), (host, tag, pid)))
             if rule.notes is not None:
                 self._listener.notes[rule.notes](*found.group(*alternative.noted))
 
@@ -182,7 +179,7 @@ class Scanner:
         if program is None or not row.pid:
             self._unread(row, "foreign", weight)
             return
-        for rule in program.rules.get(row.word) or program.rules.get(ANY_WORD, ()):
+        for rule in program.rules(row.word, row.body):
             if rule.counted and not self._every_event and self._counted(rule, row, weight):
                 return
             found = rule.compiled.match(row.body)
@@ -297,7 +294,7 @@ class Scanner:
         tag = program.tag if program else None
         setattr(tally, fate, getattr(tally, fate) + 1)
         if fate == "unsupported":
-            severity = _SEVERITIES.get(row.word, "info") if not row.queue_id else "info"
+            severity = _BY_WORD.get(row.word, "info") if not row.queue_id else "info"
             tally.unread[row.tag, severity] = tally.unread.get((row.tag, severity), 0) + weight
         if not self._every_event:
             return
@@ -325,7 +322,7 @@ class Scanner:
 
 def _severity(row: Row) -> Severity:
     """By the word that Postfix puts before whatever is not information."""
-    return _SEVERITIES.get(row.word, "info") if row.body.startswith(b": ", len(row.word)) else "info"
+    return _BY_WORD.get(row.word, "info") if row.body.startswith(b": ", len(row.word)) else "info"
 
 
 def _noted(rule: Rule, row: Row, found: re.Match[bytes]) -> tuple[bytes | None, ...]:

@@ -161,6 +161,11 @@ _PLAIN_TAIL = (
 )
 _PLAIN_REJECT = rf'{_PLAIN_REPLY}(?!Relay access denied)(?P<about>[^;<>"]++){_PLAIN_TAIL}'
 """A refusal that is no relay attempt, and in which nobody can have typed anything that looks like the line itself."""
+_PLAIN_LISTED = (
+    rf"{_PLAIN_REPLY}(?P<about>Service unavailable; [A-Za-z -]++ \[[^\] <>\";]*+\] blocked using [^<>\"; ]++)"
+    rf"(?:; [^<>\";]++)?{_PLAIN_TAIL}"
+)
+"""The default_rbl_reply; with what the list's operator says of the client, where that looks like nothing else."""
 _PLAIN_RELAY = rf"{_PLAIN_REPLY}Relay access denied{_PLAIN_TAIL}"
 _HEAD = "Nov 22 09:53:31 mx1 postfix/smtpd[229]: "
 _WHATSUP = "smtpd/smtpd_check.c: log_whatsup"
@@ -232,7 +237,7 @@ RULES = (
         build=_refused,
         kind=Rejected,
         tally=("stage", "code", "about"),
-        plain=(Plain(_PLAIN_REJECT), Plain(_PLAIN_RELAY, counts=False)),
+        plain=(Plain(_PLAIN_REJECT), Plain(_PLAIN_LISTED), Plain(_PLAIN_RELAY, counts=False)),
         source=_WHATSUP,
     ),
     Rule(

@@ -8,7 +8,7 @@ import pytest
 
 from pfwatch.events import Event
 from pfwatch.parsing import grammar
-from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.rule import Rule, literal_prefix
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.records.header import BODY, FORMS, LAST_REPEATED, REPEATED, compile_form, postfix_tag
 from pfwatch.records.time import TimeReader
@@ -133,3 +133,26 @@ def test_no_possessive_quantifier_behind_a_group_because_python_before_3_11_5_ca
     assert POSSESSIVE_GROUP.search(rb"(a|b)?+c")
     assert POSSESSIVE_GROUP.search(rb"(?:a|b){1,3}+c")
     assert not POSSESSIVE_GROUP.search(rb"[a)]+b\)++")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "prefix"),
+    [
+        ("connect from x", "connect from x"),
+        ("warning: (?:a|b)", "warning: "),
+        (r"warning: \[(?P<a>.*)\]", "warning: ["),
+        ("colou?r", "colo"),
+        (r"a\.b\.?c", "a.b"),
+        ("abc|abd", ""),
+        ("[ab]c", ""),
+        (r"a\db", "a"),
+    ],
+)
+def test_the_text_that_every_body_of_a_rule_begins_with(pattern: str, prefix: str) -> None:
+    assert literal_prefix(pattern) == prefix
+
+
+@every_rule
+def test_an_example_begins_with_its_rules_prefix(name: str) -> None:
+    rule, _ = EVERY[name]
+    assert body_of(rule)[0].startswith(rule.prefix)

@@ -9,8 +9,8 @@ import pytest
 
 from pfwatch.events import Event
 from pfwatch.metrics.counters import Counters
-from pfwatch.metrics.facts import record
-from pfwatch.metrics.facts import tally as count_tally
+from pfwatch.metrics.record import record
+from pfwatch.metrics.tallies import tally as count_tally
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import postfix_tag
