@@ -111,6 +111,7 @@ _OURS = (
         pattern=r"warning: (?P<reason>cannot get [A-Z0-9]++ (?:certificate|private key) from file .*"
         r"|[A-Z0-9]++ private key in .* does not match public key in .*"
         r"|error (?:loading|reading) (?=.*(?:chain|certificate|private key)).*"
+        r"|No PEM data in .*"
         r"|key at index [0-9]++ in .* does not match next certificate.*"
         r"|cannot load Certification Authority data.*)",
         words=("warning",),

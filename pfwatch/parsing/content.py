@@ -248,3 +248,16 @@ CLEANUP: Final[tuple[Rule, ...]] = (
         source=_ENVELOPE,
     ),
 )
+
+SMTP: Final = (
+    Rule(
+        name="smtp-content-check",
+        since="2.10",
+        example="Nov 24 10:00:00 mx1 postfix/smtp[306]: CD6FF21459C: warning: header Subject: hello: outgoing",
+        pattern=rf"{QUEUE_ID}: {_ANY_ACTION}: (?P<part>header|body|content) (?P<text>.*)",
+        words=_ACTIONS,
+        build=_content_action,
+        source="smtp/smtp_proto.c: smtp_hbc_logger",
+    ),
+)
+"""smtp_header_checks and the like, for mail that leaves; the line names nobody."""

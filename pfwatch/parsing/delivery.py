@@ -112,7 +112,7 @@ def _no_bounce(envelope: Envelope, found: re.Match[bytes]) -> Event:
 
 _HEAD = "Nov 22 09:53:31 mx1 postfix/"
 _ANY_ADDRESS = rf"(?:{ADDRESS}|.{{0,2000}}?)"
-_SECONDS = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+_SECONDS = r"[0-9]{1,9}+(?:\.[0-9]{1,9}+)?"
 
 RULES = (
     Rule(
@@ -133,8 +133,9 @@ RULES = (
         plain=(
             Plain(
                 rf"{PLAIN_ID}: to={PLAIN_ADDRESS},(?: orig_to={PLAIN_ADDRESS},)?"
-                r" relay=(?P<relay_name>[^ ,\[]++)(?:\[[^\] ,]*+\])?(?::[0-9]++)?,(?: conn_use=[0-9]++,)?"
-                r" delay=[0-9.]++, delays=(?P<delays>[0-9.]++/[0-9.]++/[0-9.]++/[0-9.]++),(?: tls=[^ ,]++,)?"
+                r" relay=(?P<relay_name>[^ ,\[]++)(?:\[[^\] ,]*+\])?(?::[0-9]{1,5}+)?,(?: conn_use=[0-9]++,)?"
+                rf" delay={_SECONDS}, delays=(?P<delays>{_SECONDS}/{_SECONDS}/{_SECONDS}/{_SECONDS}),"
+                r"(?: tls=[^ ,]++,)?"
                 r" dsn=(?P<enhanced_code>[0-9]\.[0-9]++\.[0-9]++), status=(?P<status>[A-Za-z-]++) \([^\n]*+"
             ),
         ),

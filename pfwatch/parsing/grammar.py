@@ -25,6 +25,7 @@ from pfwatch.parsing import (
     smtpd_notes,
     tls,
     tlsproxy,
+    verbose,
 )
 from pfwatch.parsing.rule import Rule
 from pfwatch.records.header import PROGRAMS
@@ -36,9 +37,13 @@ _CLIENT_SIDE = (
     *attempt.RULES,
     *certificate.OUTBOUND,
     *certificate.SETTINGS,
+    *certificate.NAMED,
+    *content.SMTP,
+    *verbose.SMTP,
+    *verbose.RESOLVER,
 )
-_AGENT = (*delivery.RULES, *agents.RULES)
-_QMGR = (*queue.QMGR, *delivery.RULES)
+_AGENT = (*delivery.RULES, *agents.RULES, *verbose.MAILBOX)
+_QMGR = (*queue.QMGR, *delivery.RULES, *verbose.QMGR, *verbose.RECORDS)
 
 _OWN: Final[Mapping[str, tuple[Rule, ...]]] = {
     "smtpd": (
@@ -49,12 +54,13 @@ _OWN: Final[Mapping[str, tuple[Rule, ...]]] = {
         *certificate.SETTINGS,
         *certificate.NAMED,
     ),
-    "cleanup": (*queue.CLEANUP, *content.CLEANUP, *delivery.RULES),
+    "cleanup": (*queue.CLEANUP, *content.CLEANUP, *delivery.RULES, *verbose.CHECKS),
     "qmgr": _QMGR,
     "oqmgr": _QMGR,
     "nqmgr": _QMGR,
-    "pickup": queue.PICKUP,
+    "pickup": (*queue.PICKUP, *verbose.RECORDS),
     "postsuper": postsuper.POSTSUPER,
+    "postdrop": (*master.COMMANDS, *verbose.RECORDS),
     "showq": (*postsuper.SHOWQ, *master.COMMANDS),
     "qmqpd": (*protocol.QMQPD, *protocol.QMQPD_NAMED),
     "smtp": _CLIENT_SIDE,
@@ -68,13 +74,13 @@ _OWN: Final[Mapping[str, tuple[Rule, ...]]] = {
     "verify": bounce.VERIFY,
     "scache": bounce.SCACHE,
     "postscreen": postscreen.POSTSCREEN,
-    "dnsblog": postscreen.DNSBLOG,
-    "tlsproxy": (*tlsproxy.TLSPROXY, *certificate.PROXIED, *certificate.SETTINGS),
-    "tlsmgr": tlsproxy.TLSMGR,
+    "dnsblog": (*postscreen.DNSBLOG, *verbose.RESOLVER),
+    "tlsproxy": (*tlsproxy.TLSPROXY, *certificate.PROXIED, *certificate.SETTINGS, *certificate.NAMED),
+    "tlsmgr": (*tlsproxy.TLSMGR, *verbose.TLSMGR),
     "anvil": anvil.ANVIL,
     "master": master.MASTER,
-    "postfix": master.POSTFIX,
-    "postfix-script": master.POSTFIX,
+    "postfix": (*master.POSTFIX, *verbose.SCRIPT),
+    "postfix-script": (*master.POSTFIX, *verbose.SCRIPT),
 }
 
 GRAMMAR: Final[Mapping[str, tuple[Rule, ...]]] = {

@@ -94,7 +94,7 @@ PICKUP = (
         since="2.10",
         example=f"{_HEAD}pickup[217]: 1B2C3D4: uid=1000 from=<alice>",
         # A very long sender is cut before its end.
-        pattern=rf"{QUEUE_ID}: uid=(?P<uid>[0-9]++) from=<(?P<sender>.*?)"
+        pattern=rf"{QUEUE_ID}: uid=(?P<uid>[0-9]{{1,10}}+) from=<(?P<sender>.*?)"
         r"(?:>(?: orig_id=(?P<orig_id>[0-9A-Za-z]++))?)?",
         words=("uid",),
         build=_picked_up,
@@ -198,15 +198,15 @@ QMGR = (
         name="qmgr-queued",
         since="2.10",
         example=f"{_HEAD}qmgr[218]: 20C0C58: from=<alice@example.org>, size=270, nrcpt=1 (queue active)",
-        pattern=rf"{QUEUE_ID}: from=<(?P<sender>{ADDRESS}|.*)>, size=(?P<size>[0-9]++), nrcpt=(?P<recipients>[0-9]++)"
-        r" \(queue active\)",
+        pattern=rf"{QUEUE_ID}: from=<(?P<sender>{ADDRESS}|.*)>, size=(?P<size>[0-9]{{1,18}}+),"
+        r" nrcpt=(?P<recipients>[0-9]{1,9}+) \(queue active\)",
         words=("from",),
         build=_queued,
         kind=MessageQueued,
         tally=("size", "recipients"),
         plain=(
             Plain(
-                rf"{PLAIN_ID}: from={PLAIN_ADDRESS}, size=(?P<size>[0-9]++), nrcpt=(?P<recipients>[0-9]++)"
+                rf"{PLAIN_ID}: from={PLAIN_ADDRESS}, size=(?P<size>[0-9]{{1,18}}+), nrcpt=(?P<recipients>[0-9]{{1,9}}+)"
                 r" \(queue active\)"
             ),
         ),

@@ -46,7 +46,7 @@ def _connected(envelope: Envelope, found: re.Match[bytes]) -> Event:
     return ClientConnected(envelope, client(found))
 
 
-_COMMAND = re.compile(rb"([a-z]+)=([0-9]+)(?:/([0-9]+))?")
+_COMMAND = re.compile(rb" ([a-z]+)=([0-9]{1,9})(?:/([0-9]{1,9}))?(?= |\Z)")
 
 
 def _disconnected(envelope: Envelope, found: re.Match[bytes]) -> Event:
@@ -264,7 +264,7 @@ RULES = (
         since="2.10",
         example=f"{_HEAD}warning: Connection rate limit exceeded: 31 from unknown[192.0.2.9] for service smtp",
         pattern=rf"warning: (?P<limit>{'|'.join(text.decode() for text in LIMITS)}) limit exceeded: "
-        rf"(?P<value>[0-9]++) from {CLIENT} for service (?P<service_name>[^ ]++)",
+        rf"(?P<value>[0-9]{{1,9}}+) from {CLIENT} for service (?P<service_name>[^ ]++)",
         words=("warning",),
         build=_rate_limited,
         kind=RateLimited,

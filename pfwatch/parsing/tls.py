@@ -101,11 +101,11 @@ def _established_outbound(envelope: Envelope, found: re.Match[bytes]) -> Event:
 _TRUST = ("Anonymous", "Untrusted", "Trusted", "Verified")
 _SUMMARY = (
     r"(?P<protocol>[A-Za-z0-9.]++) with cipher (?P<cipher>[A-Za-z0-9_:-]++)"
-    r" \((?P<bits>[0-9]++)/(?P<algorithm_bits>[0-9]++) bits\).*"
+    r" \((?P<bits>[0-9]{1,5}+)/(?P<algorithm_bits>[0-9]{1,5}+) bits\).*"
 )
 _PLAIN_SUMMARY = (
     r"(?P<protocol>[A-Za-z0-9.]++) with cipher (?P<cipher>[A-Za-z0-9_:-]++)"
-    r" \((?P<bits>[0-9]++)/(?P<algorithm_bits>[0-9]++) bits\)[^\n]*+"
+    r" \((?P<bits>[0-9]{1,5}+)/(?P<algorithm_bits>[0-9]{1,5}+) bits\)[^\n]*+"
 )
 _TALLY = ("trust", "protocol", "cipher", "bits", "algorithm_bits")
 

@@ -38,7 +38,7 @@ TLS_WAIT = 5.0
 """Seconds within which the library's line follows the failed handshake."""
 
 
-_FAILED_AUTH = re.compile(rb" auth=([0-9]+)/([0-9]+)")
+_FAILED_AUTH = re.compile(rb" auth=([0-9]{1,9})/([0-9]{1,9})(?= |\Z)")
 
 
 class Session(msgspec.Struct):
@@ -106,6 +106,8 @@ class Sessions:
         """Fill in what earlier lines know, and pass on what is finished."""
         if self.watch:
             self.tick(event.envelope.at)
+        if event.envelope.part_of is not None:  # the line alone says that it belongs to another
+            return event
         follow = self._follow.get(type(event))
         if follow is None:
             self.finished.append(event)
