@@ -6,11 +6,20 @@ Any local user can call a command wrongly: that ends the command with `fatal`, a
 """
 
 from pfwatch.parsing.rule import Rule
-from pfwatch.parsing.trouble import PATH, TABLE, health, storage
+from pfwatch.parsing.trouble import PATH, TABLE, health, housekeeping, storage
 
 _SENDMAIL = "Nov 22 10:00:00 mx1 postfix/sendmail[308]: "
 
 COMMANDS = (
+    Rule(
+        name="sendmail-malformed-sender",
+        since="2.10",
+        example="Nov 24 10:00:00 mx1 postfix/sendmail[308]: warning: -f option specified malformed sender: a b",
+        pattern=r"warning: -f option specified malformed sender: .*",
+        words=("warning",),
+        build=housekeeping("malformed_sender"),
+        source="sendmail/sendmail.c: main",
+    ),
     Rule(
         name="spawn-exit",
         since="2.10",
