@@ -21,6 +21,7 @@ from pfwatch.config.environment import VARIABLES
 from pfwatch.config.values import duration_text
 from pfwatch.detection.rules import RULES
 from pfwatch.detection.settings import SHIPPED
+from pfwatch.parsing.dovecot import RULES as DOVECOT
 from pfwatch.parsing.fragments import TEXT_LENGTH
 from pfwatch.parsing.grammar import every_rule
 from pfwatch.parsing.rule import Rule
@@ -28,13 +29,19 @@ from pfwatch.parsing.rule import Rule
 CONFIGURATION = Path(__file__).parent.parent / "config" / "pfwatch.toml"
 
 COUNTS = {
-    "auth-bruteforce": "each `auth_failed` with cause `credentials`, and the attempts of each `auth_probed`. Exchanges "
-    "that were broken off and protocol errors (causes `aborted`, `protocol`) do not count, nor does a login that "
-    "failed because our own authentication server was down (`auth_backend_failed`).",
+    "auth-bruteforce": "each `auth_failed` with cause `credentials`, the attempts of each `auth_probed`, and, with "
+    "`[dovecot] enabled`, those of each `dovecot_auth_failed` with cause `credentials`. Exchanges that were broken off "
+    "and protocol errors (causes `aborted`, `protocol`) do not count, nor does a login that failed because our own "
+    "authentication server was down (`auth_backend_failed`).",
     "relay-probe": "each `relay_denied`, refused for good (554) or for now (454).",
     "tls-client-failures": "each `tls_failed` of an inbound connection.",
 }
 """Rule -> which events it counts, in words."""
+
+
+def _rules() -> dict[str, tuple[Rule, tuple[str, ...]]]:
+    """Every rule of Postfix, and behind them those of Dovecot."""
+    return every_rule() | {rule.name: (rule, ("dovecot",)) for rule in DOVECOT}
 
 
 def events_page() -> str:
@@ -62,7 +69,7 @@ before it is shown, never a place to read an address from.
 
 
 def _kind(kind: type[events.Event]) -> str:
-    makers = [f"[`{name}`](grammar.md#{name})" for name, (rule, _) in every_rule().items() if kind in _kinds_of(rule)]
+    makers = [f"[`{name}`](grammar.md#{name})" for name, (rule, _) in _rules().items() if kind in _kinds_of(rule)]
     made = f"\nRead by: {', '.join(makers)}.\n" if makers else ""
     return f"### {kind.kind}\n\n{_sentence(kind)}\n\n{_fields(kind)}{made}"
 
@@ -130,7 +137,7 @@ _EXAMPLES = _examples()
 
 def grammar_page() -> str:
     """docs/reference/grammar.md."""
-    rows = "\n".join(_rule(rule, daemons) for rule, daemons in every_rule().values())
+    rows = "\n".join(_rule(rule, daemons) for rule, daemons in _rules().values())
     return f"""# Grammar
 
 Every wording of Postfix that pfwatch reads: {len(every_rule())} rules. A line of Postfix that none of them fits is
@@ -139,6 +146,9 @@ reads a line; how to add one is in [CONTRIBUTING](../../CONTRIBUTING.md).
 
 "Counted" means that the daemon only counts such lines, because nothing is decided by them; `pfwatch events` makes
 events of them all the same.
+
+The rules of `dovecot` stand at the end. They are asked only with `[dovecot] enabled` or `--dovecot`; every other line
+of Dovecot is foreign.
 
 {rows}"""
 

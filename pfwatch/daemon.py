@@ -55,6 +55,7 @@ class DaemonSettings(msgspec.Struct, frozen=True):
     detection: DetectionSettings = msgspec.field(default_factory=DetectionSettings)
     alerts: AlertSettings = AlertSettings()
     mail: MailSettings = MailSettings()
+    dovecot: bool = False
 
 
 class Daemon:
@@ -75,9 +76,9 @@ class Daemon:
         self._say = say
         self._now = now
         self._tick_interval = tick_interval
-        zone: tzinfo | None = ZoneInfo(settings.source.time_zone) if settings.source.time_zone else None
-        self._zone = zone
-        self.pipeline = Pipeline(Settings(settings.detection, settings.alerts, zone), keep=True)
+        self._zone: tzinfo | None = ZoneInfo(settings.source.time_zone) if settings.source.time_zone else None
+        core = Settings(settings.detection, settings.alerts, self._zone, dovecot=settings.dovecot)
+        self.pipeline = Pipeline(core, keep=True)
         self.address = ""
         """Where /metrics is served, once `ready` is set."""
         self.ready = asyncio.Event()

@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Of time stamps without one; None: the machine's."""
     year: int | None = None
     """Of time stamps without one; None: inferred."""
+    dovecot: bool = False
+    """Read Dovecot's failed logins, too."""
 
 
 class Outcome(msgspec.Struct):
@@ -133,7 +135,9 @@ class Pipeline:
         scanner = self._scanners.get(source)
         if scanner is None:
             times = TimeReader(self._settings.zone, self._settings.year)
-            scanner = self._scanners[source] = Scanner(self._sessions, times, every_event=self._every_event)
+            scanner = self._scanners[source] = Scanner(
+                self._sessions, times, every_event=self._every_event, dovecot=self._settings.dovecot
+            )
             if source.encode() in self._saved_scanners:
                 scanner.restore(self._saved_scanners[source.encode()])
         return scanner

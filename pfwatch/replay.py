@@ -93,7 +93,7 @@ def finished_events(paths: Iterable[str], settings: Settings, source: SourceSett
     for block in blocks(paths, source):
         if block.source not in scanners:
             times = TimeReader(settings.zone, settings.year)
-            scanners[block.source] = Scanner(sessions, times, every_event=True)
+            scanners[block.source] = Scanner(sessions, times, every_event=True, dovecot=settings.dovecot)
         scanners[block.source].scan(block.data, block.reference)
         yield from sessions.take()
     sessions.finish()

@@ -57,6 +57,7 @@ def test_every_right_value_arrives_in_the_settings() -> None:
             paths=("/var/log/mail.log", "/var/log/mail two.log"), time_zone="Europe/Paris", first_read=5400
         ),
         store=StoreSettings(path="/srv/pfwatch/state.db", commit_interval=0.5),
+        dovecot=True,
         web=WebSettings(host="::1", port=9100),
         detection=DetectionSettings(
             allow=("2001:db8::/32", "192.0.2.7"),
@@ -548,6 +549,7 @@ def test_check_config_shows_what_the_example_file_puts_in_force() -> None:
 def test_check_config_shows_where_mail_goes_and_what_may_surprise(tmp_path: Path) -> None:
     text = """
         web.listen = "0.0.0.0:9100"
+        dovecot.enabled = true
         detection.relay-probe.enabled = false
         detection.auth-bruteforce.simulate = true
         [mail]
@@ -561,7 +563,9 @@ def test_check_config_shows_where_mail_goes_and_what_may_surprise(tmp_path: Path
         """
     code, out, err = run(str(written(tmp_path, text, 0o600)))
     assert (code, err) == (0, [])
-    assert out[3:] == [
+    assert out[2:] == [
+        "  dovecot:  its failed logins count, too",
+        "  state:    /var/lib/pfwatch/state.db, on disk after 1s at most",
         "  web:      http://0.0.0.0:9100/metrics",
         "  rules:    auth-bruteforce (simulated), tls-client-failures; off: relay-probe",
         "  mail:     to admin@example.org, root; from pfwatch@ and this host's name; through mail.example.org:465, "

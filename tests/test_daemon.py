@@ -241,6 +241,24 @@ async def test_what_was_read_is_kept_by_a_stop_and_the_next_start_goes_on(tmp_pa
         assert await pfwatch.sum_of("postfix_sasl_failures_total") == 2 * FAILED
 
 
+async def test_a_reload_switches_the_lines_of_dovecot_on(tmp_path: Path, configure: Configure) -> None:
+    stamp = time.strftime("%b %e %H:%M:%S", time.gmtime()).encode()
+    line = stamp + (
+        b" mx1 dovecot: imap-login: Disconnected (auth failed, 3 attempts in 2 secs): user=<carol>, method=PLAIN, "
+        b"rip=192.0.2.7, lip=198.51.100.10, session=<kaD08tpgT4VkV00r>\n"
+    )
+    configure()
+    async with start(tmp_path) as pfwatch:
+        append(tmp_path, line)
+        await pfwatch.until(1, "pfwatch_lines_total", fate="foreign")
+        configure(more="[dovecot]\nenabled = true")
+        pfwatch.process.send_signal(signal.SIGHUP)
+        await pfwatch.says("metrics on ")
+        append(tmp_path, line)
+        await pfwatch.until(3, "postfix_dovecot_auth_failures_total", protocol="imap", cause="credentials")
+        assert await pfwatch.sum_of("pfwatch_lines_total", fate="foreign") == 1
+
+
 async def test_kills_while_the_log_grows_lose_nothing_and_mail_nothing_twice(
     tmp_path: Path, configure: Configure
 ) -> None:

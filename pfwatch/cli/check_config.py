@@ -56,6 +56,8 @@ def _in_force(settings: "Settings") -> list[tuple[str, str]]:
         ("rules", _rules(settings)),
         ("mail", _mail(settings)),
     ]
+    if settings.dovecot:
+        lines.insert(1, ("dovecot", "its failed logins count, too"))
     if mail.recipients and mail.fallback:
         lines.append(("fallback", _server(mail.fallback)))
     return lines + [("note", note) for note in _notes(settings)]

@@ -9,9 +9,10 @@ import click
 import msgspec
 
 from pfwatch.alerting.visible import visible
-from pfwatch.cli.options import Moment, files, readable, reading, settings_from
+from pfwatch.cli.options import Moment, dovecot, files, readable, reading
 from pfwatch.detection.rules import Networks
 from pfwatch.events import KINDS, Event, as_object
+from pfwatch.pipeline import Settings
 from pfwatch.replay import finished_events
 from pfwatch.sources.settings import SourceSettings
 
@@ -43,6 +44,7 @@ class _Kinds(click.ParamType[frozenset[str]]):
 @click.option("--account", "accounts", multiple=True, metavar="NAME", help="Only with these user names.")
 @click.option("--since", type=Moment(), help="Only from then on: 2026-11-22T10:00, 2026-11-22, 24h.")
 @click.option("--until", type=Moment(), help="Only before then.")
+@dovecot
 @reading
 def events(
     files: tuple[str, ...],
@@ -54,6 +56,8 @@ def events(
     until: datetime | None,
     zone: tzinfo | None,
     year: int | None,
+    *,
+    dovecot: bool,
 ) -> None:
     """Print the events of finished logs, after correlation, one per line.
 
@@ -65,7 +69,7 @@ def events(
     encode = msgspec.json.Encoder().encode
     write = sys.stdout.buffer.write
     with readable():
-        for event in finished_events(files, settings_from(None, zone, year), SourceSettings()):
+        for event in finished_events(files, Settings(zone=zone, year=year, dovecot=dovecot), SourceSettings()):
             if wanted(event):
                 write(text_of(event).encode() if as_text else encode(as_object(event)))
                 write(b"\n")

@@ -9,12 +9,13 @@ import click
 import msgspec
 
 from pfwatch.alerting.visible import visible
-from pfwatch.cli.options import readable, reading
+from pfwatch.cli.options import dovecot, readable, reading
 from pfwatch.detection.rules import RULES
 from pfwatch.detection.settings import SHIPPED
 from pfwatch.events import Event, as_object
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
+from pfwatch.parsing.dovecot import RULES as DOVECOT
 from pfwatch.parsing.grammar import every_rule
 from pfwatch.parsing.listener import Process
 from pfwatch.parsing.scanner import Scanner
@@ -49,8 +50,11 @@ class _Explainer(Sessions):
     "--file", "path", type=click.Path(readable=False), help="Explain the lines of this file; - is standard input."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, in order.")
+@dovecot
 @reading
-def explain(lines: tuple[str, ...], path: str | None, zone: tzinfo | None, year: int | None, *, as_json: bool) -> None:
+def explain(
+    lines: tuple[str, ...], path: str | None, zone: tzinfo | None, year: int | None, *, as_json: bool, dovecot: bool
+) -> None:
     """Say what log lines mean: the LINEs, or those of --file, or of standard input.
 
     Each input line gives one answer, in order; earlier lines of the same input are remembered (sessions, queue ids).
@@ -59,8 +63,10 @@ def explain(lines: tuple[str, ...], path: str | None, zone: tzinfo | None, year:
         raise click.UsageError("name LINEs or --file, not both")
     encode = msgspec.json.Encoder().encode
     write = sys.stdout.buffer.write
+    sessions = _Explainer()
+    scanner = Scanner(sessions, TimeReader(zone, year), every_event=True, dovecot=dovecot)
     with readable():
-        for number, event in enumerate(_explained(lines, path, zone, year)):
+        for number, event in enumerate(_explained(lines, path, scanner, sessions)):
             if as_json:
                 write(encode(as_object(event)) + b"\n")
             else:
@@ -69,9 +75,7 @@ def explain(lines: tuple[str, ...], path: str | None, zone: tzinfo | None, year:
     sys.stdout.buffer.flush()
 
 
-def _explained(lines: tuple[str, ...], path: str | None, zone: tzinfo | None, year: int | None) -> Iterator[Event]:
-    sessions = _Explainer()
-    scanner = Scanner(sessions, TimeReader(zone, year), every_event=True)
+def _explained(lines: tuple[str, ...], path: str | None, scanner: Scanner, sessions: _Explainer) -> Iterator[Event]:
     if lines:
         text = "\n".join(line.rstrip("\n") for line in lines) + "\n"
         scanner.scan(text.encode("utf-8", "surrogateescape"), time.time())
@@ -93,6 +97,7 @@ def text_of(event: Event) -> str:
     parts = [f"{title}  {meaning}"]
     if rule:
         parts.append(f"  rule        {rule[0].name} (Postfix {rule[0].since} and later; {rule[0].source})")
+    parts += [f"  rule        {own.name} ({own.source})" for own in DOVECOT if own.name == event.envelope.rule]
     for name, value in shown.items():
         if name in _NO_NEWS or value is None or (name == "rule"):
             continue

@@ -66,6 +66,8 @@ def reading(command: F) -> F:
     return zone(year(command))
 
 
+dovecot = click.option("--dovecot", is_flag=True, help="Read Dovecot's failed logins, too, as with [dovecot] enabled.")
+
 files = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(readable=False))
 """Finished logs, compressed or not; `-` is standard input."""
 
@@ -84,7 +86,7 @@ def settings_from(config: Path | None, zone: tzinfo | None, year: int | None) ->
         sys.exit(USAGE)
     if zone is None and loaded.source.time_zone:
         zone = ZoneInfo(loaded.source.time_zone)
-    return Settings(loaded.detection, loaded.alerts, zone, year)
+    return Settings(loaded.detection, loaded.alerts, zone, year, loaded.dovecot)
 
 
 @contextlib.contextmanager

@@ -111,7 +111,7 @@ def _settings(config: Path | None, logs: tuple[str, ...], state: str | None) -> 
     for name in source.paths:
         if Path(name).is_dir():
             raise _UnusableError(f"{name}: is a directory; name the log file in it")
-    return DaemonSettings(source, store, loaded.web, loaded.detection, loaded.alerts, loaded.mail)
+    return DaemonSettings(source, store, loaded.web, loaded.detection, loaded.alerts, loaded.mail, loaded.dovecot)
 
 
 def _found_log() -> str:

@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True):
     detection: DetectionSettings = DetectionSettings()
     alerts: AlertSettings = AlertSettings()
     mail: MailSettings = MailSettings()
+    dovecot: bool = False
+    """Its failed logins are read, too."""
 
 
 def defaults() -> Settings:
@@ -139,6 +141,7 @@ def _settings(model: Any, handed_over: Mapping[tuple[str, ...], Password]) -> Se
         detection=DetectionSettings(**shared, rules=rules),
         alerts=AlertSettings(**alerts, silences=silences),
         mail=_mail(model.mail, handed_over),
+        dovecot=model.dovecot.enabled,
     )
 
 

@@ -45,6 +45,12 @@ class LogSection(Section):
     poll_interval: Annotated[float, PlainValidator(values.seconds(0.01, MINUTE))] = _SOURCE.poll_interval
 
 
+class DovecotSection(Section):
+    """[dovecot]: whether its lines are read."""
+
+    enabled: Boolean = False
+
+
 class StateSection(Section):
     """[state]: the database."""
 
@@ -142,6 +148,7 @@ class MailSection(ServerSection):
 def _document() -> type[Section]:
     sections: dict[str, type[Section]] = {
         "log": LogSection,
+        "dovecot": DovecotSection,
         "state": StateSection,
         "web": WebSection,
         "detection": _detection_section(),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pfwatch.events import AuthFailed, AuthProbed, Event, RelayDenied, TlsFailed
+from pfwatch.events import AuthFailed, AuthProbed, DovecotAuthFailed, Event, RelayDenied, TlsFailed
 
 Facts = tuple[tuple[str, str | None], ...]
 """(field, text) for the incident's `tops`; nothing is told where there is no text."""
@@ -26,7 +26,7 @@ class DetectionRule:
     """How much an event counts; 0 for one that does not. Only of events that have a client."""
 
 
-def _auth_weight(event: AuthFailed | AuthProbed) -> int:
+def _auth_weight(event: AuthFailed | AuthProbed | DovecotAuthFailed) -> int:
     weight = event.envelope.weight
     if isinstance(event, AuthProbed):
         return event.attempts * weight
@@ -47,6 +47,7 @@ RULES: tuple[DetectionRule, ...] = (
         {
             AuthFailed: lambda event: (("account", event.username), ("method", event.method)),
             AuthProbed: lambda _event: (),
+            DovecotAuthFailed: lambda event: (("account", event.username), ("method", event.method)),
         },
         _auth_weight,
     ),

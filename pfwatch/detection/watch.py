@@ -172,10 +172,11 @@ class Watch(msgspec.Struct):
 def _texts(client: Client, service: str | None, daemon: str | None) -> Facts:
     """What is told of every client."""
     name = None if client.name == "unknown" else client.name
-    return ("client", client.ip), ("service", f"{service}/{daemon}"), ("client_name", name)
+    return ("client", client.ip), ("service", "/".join(filter(None, (service, daemon)))), ("client_name", name)
 
 
 def _line(record: tuple[bytes, ...]) -> str:
     """A record as it stood in the log."""
     time, host, tag, pid, body = record
-    return (b"%s %s %s[%s]: %s" % (time, host, tag, pid, body))[:_EVIDENCE_LENGTH].decode("utf-8", "backslashreplace")
+    program = b"%s[%s]" % (tag, pid) if pid else tag  # Dovecot writes none
+    return (b"%s %s %s: %s" % (time, host, program, body))[:_EVIDENCE_LENGTH].decode("utf-8", "backslashreplace")

@@ -1,8 +1,9 @@
-"""What a tag stands for: a program of Postfix and its rules, or somebody else.
+"""What a tag stands for: a program of Postfix and its rules, Dovecot where it is asked for, or somebody else.
 
 Enters: tags. Leaves: programs. Only the scanner imports this; it must never know a line.
 """
 
+from pfwatch.parsing.dovecot import RULES as DOVECOT
 from pfwatch.parsing.grammar import ANY_WORD, rules_by_word
 from pfwatch.parsing.rule import Rule
 from pfwatch.records.header import Tag, postfix_tag
@@ -10,13 +11,16 @@ from pfwatch.records.header import Tag, postfix_tag
 _LOOK = 5
 """Bytes behind the first word that choose among the rules of that word: `: ` and three letters."""
 _CHOICES = 4096
+_DOVECOT_BY_WORD = {
+    word.encode(): tuple(rule for rule in DOVECOT if word in rule.words) for one in DOVECOT for word in one.words
+}
 
 
 class Program:
-    """One program of Postfix."""
+    """One program of Postfix, or Dovecot."""
 
-    def __init__(self, tag: Tag, rules: dict[bytes, tuple[Rule, ...]]) -> None:
-        """Take its rules by the first word of a body."""
+    def __init__(self, tag: Tag | None, rules: dict[bytes, tuple[Rule, ...]]) -> None:
+        """Take its rules by the first word of a body. Dovecot has no `tag`, often no pid, and lines without a rule."""
         self.tag = tag
         self._rules = rules
         self._chosen: dict[bytes, tuple[Rule, ...]] = {}
@@ -26,6 +30,8 @@ class Program:
 
         Under `warning` alone smtpd has some eighty: those that begin with other text are not asked.
         """
+        if self.tag is None:
+            word = word.partition(b"(")[0]  # `auth-worker(4321)`, `auth(carol,192.0.2.7,sasl`
         if not body.startswith(word):  # behind a queue id the word tells enough
             return self._rules.get(word) or self._rules.get(ANY_WORD, ())
         begin = body[: len(word) + _LOOK]
@@ -44,14 +50,18 @@ class Program:
 class Programs:
     """Remembers what it found out."""
 
-    def __init__(self, most: int) -> None:
-        """Remember so many tags: they are written by local programs, and a hostile one could make many."""
+    def __init__(self, most: int, *, dovecot: bool = False) -> None:
+        """Remember so many tags: they are written by local programs, and a hostile one could make many.
+
+        With `dovecot`, Dovecot is a program, too.
+        """
         self._most = most
         self._known: dict[bytes, Program | None] = {}
         self._tables: dict[str, dict[bytes, tuple[Rule, ...]]] = {}
+        self._dovecot = Program(None, _DOVECOT_BY_WORD) if dovecot else None
 
     def of(self, tag: bytes) -> Program | None:
-        """The program of a tag; None where it is not Postfix's."""
+        """The program of a tag; None where it is nobody's who is read."""
         try:
             return self._known[tag]
         except KeyError:
@@ -59,7 +69,7 @@ class Programs:
         if len(self._known) >= self._most:
             self._known.clear()
         known = postfix_tag(tag) if tag else None
-        program = None
+        program = self._dovecot if tag == b"dovecot" else None
         if known:
             if known.daemon not in self._tables:
                 self._tables[known.daemon] = rules_by_word(known.daemon)

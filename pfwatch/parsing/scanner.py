@@ -60,28 +60,32 @@ class _Last(NamedTuple):
 class Scanner:
     """Reads one source. Sources are scanned apart, because their lines interleave."""
 
-    def __init__(self, listener: Listener, times: TimeReader, *, every_event: bool = False) -> None:
-        """Tell `listener` what happens; with `every_event`, tell it every line and count none."""
+    def __init__(
+        self, listener: Listener, times: TimeReader, *, every_event: bool = False, dovecot: bool = False
+    ) -> None:
+        """Tell `listener` what happens; with `every_event`, tell it every line and count none; with `dovecot`, read
+        Dovecot's lines, too.
+        """
         self.tally = Tally()
         self.last_time = b""
         self._listener = listener
         self._times = times
         self._every_event = every_event
         self._form = "bsd"
-        self._counts: dict[str, list[defaultdict[Any, int]]] = {}
-        """Form -> by the number of the block pattern's alternative: key -> lines."""
-        self._programs = Programs(_TAGS)
+        self._plans: dict[str, list[tuple[Any, ...] | None]] = {}
+        self._programs = Programs(_TAGS, dovecot=dovecot)
         self._hosts: dict[bytes, str] = {}
         self._last: _Last | None = None
 
     def take(self) -> Tally:
         """The counts so far; counting begins anew."""
         tally, self.tally = self.tally, Tally()
-        for form, counts in self._counts.items():
-            for alternative, keys in zip(self._pattern(form).hot, counts, strict=True):
-                if keys and alternative is not None:
-                    tally.add(alternative.rule, keys)
-                    keys.clear()
+        for plans in self._plans.values():
+            for plan in filter(None, plans):
+                *_, counts, alternative = plan
+                if counts:
+                    tally.add(alternative.rule, counts)
+                    counts.clear()
         return tally
 
     def newest(self) -> float | None:
@@ -110,30 +114,41 @@ class Scanner:
         self._remember(block)
 
     def _read(self, block: bytes, form: str) -> None:
-        pattern, hot, row = self._pattern(form)
-        listener = self._listener
-        watch, notes, asks = listener.watch, listener.notes, listener.asks
-        counts = self._counts.get(form)
-        if counts is None:
-            counts = self._counts[form] = [defaultdict(int) for _ in hot]
+        pattern, _, row = self._pattern(form)
+        watch, plans = self._listener.watch, self._plans_of(form)
         tallied = 0
         for found in pattern.finditer(block):
-            number = found.lastindex or 0
-            alternative = hot[number]
-            if alternative is None:
+            plan = plans[found.lastindex]  # type: ignore[index] # every alternative ends in a group
+            if plan is None:
                 self._cold(Row._make([text or b"" for text in found.group(*row)]), found)
                 continue
-            rule, is_event, process, key, noted = alternative[:5]
+            is_event, process, key, noted, ask, note, counts, alternative = plan
             if watch and (speaker := found.group(*process)) in watch:
-                listener.spoke(speaker, alternative.body_of(found))
-            if is_event or (rule.asks is not None and asks[rule.asks](*found.group(*noted))):
+                self._listener.spoke(speaker, alternative.body_of(found))
+            if is_event or (ask is not None and ask(*found.group(*noted))):
                 self._hot(alternative, found)
                 continue
-            counts[number][found.group(*key)] += 1
+            counts[found.group(*key)] += 1
             tallied += 1
-            if rule.notes is not None:
-                notes[rule.notes](*found.group(*noted))
+            if note is not None:
+                note(*found.group(*noted))
         self.tally.tallied += tallied
+
+    def _plans_of(self, form: str) -> list[tuple[Any, ...] | None]:
+        """What to do with a line, by the `lastindex` of its match: unpacked once for a million lines."""
+        plans = self._plans.get(form)
+        if plans is None:
+            notes, asks = self._listener.notes, self._listener.asks
+            plans = self._plans[form] = [
+                None
+                if one is None
+                else (
+                    one.is_event, one.process, one.key, one.noted, asks.get(one.rule.asks or ""),
+                    notes.get(one.rule.notes or ""), defaultdict[Any, int](int), one,
+                )
+                for one in self._pattern(form).hot
+            ]  # fmt: skip
+        return plans
 
     def _hot(self, alternative: Alternative, found: re.Match[bytes]) -> None:
         """A line of a plain form that is an event."""
@@ -176,7 +191,7 @@ class Scanner:
     def _row(self, row: Row, weight: int) -> None:
         """One record that stands for `weight` more of it."""
         program = self._programs.of(row.tag)
-        if program is None or not row.pid:
+        if program is None or not (row.pid or program.tag is None):
             self._unread(row, "foreign", weight)
             return
         for rule in program.rules(row.word, row.body):
@@ -203,7 +218,7 @@ class Scanner:
             self._listener.notes[rule.notes](*noted)
         return True
 
-    def _event(self, rule: Rule, found: re.Match[bytes], row: Row, tag: Tag, weight: int) -> None:
+    def _event(self, rule: Rule, found: re.Match[bytes], row: Row, tag: Tag | None, weight: int) -> None:
         """Build the event of a line and tell it."""
         severity = "info" if row.queue_id else _severity(row)
         envelope = self._envelope(row[:5], tag, weight, rule.name, severity)
@@ -244,8 +259,8 @@ class Scanner:
             record,
         )
 
-    def _without_rule(self, row: Row, tag: Tag, weight: int) -> None:
-        """A line of Postfix that no rule of its daemon and first word fits."""
+    def _without_rule(self, row: Row, tag: Tag | None, weight: int) -> None:
+        """A line that no rule of its program and first word fits."""
         if row.word == b"message" and weight == 1:
             repeated = REPEATED.fullmatch(row.body)
             if repeated:
@@ -255,6 +270,9 @@ class Scanner:
                     body, queue_id, word = inner.groups(b"")
                     self._row(row._replace(body=body, queue_id=queue_id, word=word), times)
                     return
+        if tag is None:  # most that Dovecot says is nothing to us
+            self._unread(row, "foreign", weight)
+            return
         if tag.daemon == "postfix" and (row.queue_id or row.word in _NEVER_POSTFIX_COMMAND):
             self.tally.misnamed += 1
         self._unread(row, "unsupported", weight)

@@ -17,10 +17,13 @@ from pfwatch.events import (
     AuthProbed,
     Client,
     ClientDisconnected,
+    ContentAction,
     Event,
     MessageIdentified,
     MessageQueued,
     MilterAction,
+    ProxyVerdict,
+    Rejected,
     TlsDetail,
     TlsFailed,
     Untrusted,
@@ -29,6 +32,9 @@ from pfwatch.parsing.fragments import client_of, untrusted
 from pfwatch.parsing.listener import Process
 from pfwatch.parsing.tls import tls_error
 from pfwatch.table import Table
+
+OfMessage = MessageQueued | MessageIdentified | MilterAction | ContentAction | Rejected
+"""What has its client from the queue id, where the line does not say it in its own place."""
 
 MOST_SESSIONS = 20_000
 """smtpd processes with a client at one time: far above any process limit, so only lost disconnects reach it."""
@@ -89,6 +95,9 @@ class Sessions:
             MessageQueued: self._of_message,
             MessageIdentified: self._of_message,
             MilterAction: self._of_message,
+            ContentAction: self._of_message,
+            Rejected: self._of_message,
+            ProxyVerdict: self._of_session,
             ClientDisconnected: self._disconnected,
         }
         self._sessions: Table[Process, Session] = Table(Process, Session, MOST_SESSIONS, keep=keep)
@@ -225,15 +234,18 @@ class Sessions:
         self.finished.append(event)
         return event
 
-    def _of_message(self, event: MessageQueued | MessageIdentified | MilterAction, process: Process) -> Event:
+    def _of_session(self, event: ProxyVerdict, process: Process) -> Event:
+        event = msgspec.structs.replace(event, client=self._client(process))
+        self.finished.append(event)
+        return event
+
+    def _of_message(self, event: OfMessage, process: Process) -> Event:
         if event.client is None and event.queue_id is not None:
             event = self._with_client(event, (process[0], event.queue_id.encode()))
         self.finished.append(event)
         return event
 
-    def _with_client(
-        self, event: MessageQueued | MessageIdentified | MilterAction, key: tuple[bytes, bytes]
-    ) -> MessageQueued | MessageIdentified | MilterAction:
+    def _with_client(self, event: OfMessage, key: tuple[bytes, bytes]) -> OfMessage:
         message = self._messages.get(key)
         client = client_of(message.client) if message and message.client else None
         if not isinstance(event, MessageQueued):

@@ -49,6 +49,19 @@ def test_kinds_are_filtered(log: Path) -> None:
     assert {one["kind"] for one in found} == {"relay_denied"}
 
 
+def test_failed_logins_at_dovecot_are_read_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(
+        "Nov 22 10:29:15 mx1 dovecot: auth: passwd-file(carol,192.0.2.7,<kaD08tpgT4VkV00r>): Password mismatch\n"
+        "Nov 22 10:29:17 mx1 dovecot: imap-login: Disconnected (auth failed, 3 attempts in 2 secs): user=<carol>, "
+        "method=PLAIN, rip=192.0.2.7, lip=198.51.100.10, session=<kaD08tpgT4VkV00r>\n"
+    )
+    assert objects(path) == []
+    (one,) = objects(path, "--dovecot", "--client", "192.0.2.7", "--account", "carol")
+    assert (one["kind"], one["protocol"], one["weight"]) == ("dovecot_auth_failed", "imap", 3)
+    assert b"(x3)" in events(path, "--dovecot", "--format", "text").stdout
+
+
 def test_derived_events_say_so(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("Nov 22 11:15:26 mx1 postfix/smtpd[1]: disconnect from unknown[192.0.2.1] auth=0/2 commands=0/2\n")

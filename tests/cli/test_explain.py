@@ -77,6 +77,15 @@ def test_a_person_is_told_the_meaning_the_rule_and_what_is_counted() -> None:
     assert "\x1b" not in text
 
 
+def test_dovecot_is_explained_where_that_is_asked_for() -> None:
+    line = "Nov 22 10:29:15 mx1 dovecot: auth: sql(carol,192.0.2.7,<kaD08tpgT4VkV00r>): Password mismatch"
+    assert [one["kind"] for one in objects(explain("--json", line))] == ["foreign"]
+    text = explain("--dovecot", line).stdout.decode()
+    assert "dovecot-auth-detail (Dovecot: auth/auth-request.c" in text
+    assert "part of     dovecot_auth_failed: counted there, not here" in text
+    assert "Postfix" not in text
+
+
 def test_typed_control_characters_do_not_reach_the_terminal() -> None:
     assert b"\x1b" not in explain(LINE + ", sasl_username=\x1b[31mred").stdout
 

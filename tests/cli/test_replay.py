@@ -76,6 +76,18 @@ def test_counts_are_weighted_and_lines_are_not(tmp_path: Path) -> None:
     assert found["incidents"][0]["count"] == 12
 
 
+def test_dovecot_is_read_where_the_configuration_says_so(tmp_path: Path) -> None:
+    line = (
+        "Nov 22 10:29:17 mx1 dovecot: imap-login: Disconnected (auth failed, 3 attempts in 2 secs): user=<carol>, "
+        "method=PLAIN, rip=192.0.2.7, lip=198.51.100.10, session=<kaD08tpgT4VkV00r>\n"
+    )
+    log, config = written(tmp_path / "log", line.encode()), tmp_path / "pfwatch.toml"
+    config.write_text("[dovecot]\nenabled = true\n")
+    assert report(log)["lines"]["foreign"] == 1
+    found = report(log, "--config", config)
+    assert (found["lines"]["foreign"], found["counts"]) == (0, {"dovecot_auth_failed": 3})
+
+
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,

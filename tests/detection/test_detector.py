@@ -8,7 +8,17 @@ import pytest
 from pfwatch.detection.detector import Change, Detector
 from pfwatch.detection.incident import Incident
 from pfwatch.detection.settings import SHIPPED, DetectionSettings
-from pfwatch.events import AuthFailed, AuthProbed, Client, Envelope, Event, RelayDenied, TlsFailed, Untrusted
+from pfwatch.events import (
+    AuthFailed,
+    AuthProbed,
+    Client,
+    DovecotAuthFailed,
+    Envelope,
+    Event,
+    RelayDenied,
+    TlsFailed,
+    Untrusted,
+)
 
 BEGIN = 1_795_341_180.0
 WINDOW = SHIPPED["auth-bruteforce"].window
@@ -117,6 +127,15 @@ def test_probed_attempts_count_with_the_failures(detector: Detector) -> None:
     probed = AuthProbed(envelope(1), Client("192.0.2.7", None, None), 7, 0)
     (change,) = run(detector, [failure(0, weight=3), probed])
     assert change.incident.count == 10
+
+
+def test_the_same_passwords_tried_at_dovecot_count_with_them(detector: Detector) -> None:
+    nobody, who = Untrusted(""), Client("192.0.2.7", None, None)
+    at_dovecot = [
+        DovecotAuthFailed(envelope(at), who, "imap", nobody, "credentials", nobody, nobody) for at in range(THRESHOLD)
+    ]
+    (change,) = run(detector, [failure(0), *at_dovecot[1:]])
+    assert change.incident.count == THRESHOLD
 
 
 @pytest.mark.parametrize("cause", ["protocol", "aborted"])

@@ -5,7 +5,16 @@ from datetime import UTC
 
 import pytest
 
-from pfwatch.events import AuthProbed, Event, MessageQueued, TlsDetail, TlsFailed
+from pfwatch.events import (
+    AuthProbed,
+    ContentAction,
+    Event,
+    MessageQueued,
+    ProxyVerdict,
+    Rejected,
+    TlsDetail,
+    TlsFailed,
+)
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
@@ -279,3 +288,39 @@ def test_drain_gives_each_change_once_and_says_what_is_gone(log: Log) -> None:
     assert not any(log.sessions.drain().values())
     log.write("disconnect from unknown[192.0.2.1] commands=0/0")
     assert list(log.sessions.drain()["session"].values()) == [None]
+
+
+class TestClientOfOtherLines:
+    """Lines that must not be asked who the client is, because typed text stands before it."""
+
+    def test_a_header_check_has_the_client_of_its_queue_id(self, log: Log) -> None:
+        log.write("A1B2C3D: client=unknown[192.0.2.1]")
+        log.write(
+            "A1B2C3D: reject: header Subject: x from y[203.0.113.9]; from=<q>: z from unknown[192.0.2.1]; from=<a> "
+            "to=<b> proto=ESMTP helo=<c>: 5.7.1 no",
+            daemon="cleanup",
+        )
+        event = log.one(ContentAction)
+        assert event.client.ip == "192.0.2.1"  # type: ignore[attr-defined]
+
+    def test_a_message_that_is_too_large_has_the_client_of_its_queue_id(self, log: Log) -> None:
+        log.write("A1B2C3D: client=unknown[192.0.2.1]")
+        log.write("warning: A1B2C3D: queue file size limit exceeded")
+        event = log.one(Rejected)
+        assert (event.client.ip, event.category) == ("192.0.2.1", "size")  # type: ignore[attr-defined]
+
+    def test_the_verdict_of_a_proxy_has_the_client_of_its_session(self, log: Log) -> None:
+        log.write("connect from unknown[192.0.2.1]", pid=7)
+        log.write("connect from unknown[192.0.2.2]", pid=8)
+        log.write("proxy-reject: END-OF-MESSAGE: 550 5.7.1 spam; from=<a@b> to=<c@d> proto=ESMTP helo=<x>", pid=7)
+        event = log.one(ProxyVerdict)
+        assert event.client.ip == "192.0.2.1"  # type: ignore[attr-defined]
+
+    def test_a_line_that_says_itself_that_it_is_a_part_is_no_event(self, log: Log) -> None:
+        log.write("to avoid this condition, increase the process count in master.cf", daemon="master")
+        log.write(
+            "warning: to avoid this condition, increase the process count in master.cf or reduce the service time per "
+            "client",
+            daemon="master",
+        )
+        assert not [event for event in log.finished if event.kind == "service_health"]
