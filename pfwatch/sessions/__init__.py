@@ -6,7 +6,7 @@ what earlier lines know of it, and the finished events. This package must never 
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,25 +24,24 @@ from pfwatch.events import (
     MilterAction,
     ProxyVerdict,
     Rejected,
+    ServiceHealth,
     TlsDetail,
     TlsFailed,
-    Untrusted,
 )
-from pfwatch.parsing.fragments import client_of, untrusted
+from pfwatch.parsing.fragments import client_of
 from pfwatch.parsing.listener import Process
-from pfwatch.parsing.tls import tls_error
+from pfwatch.sessions.handshakes import Handshakes
+from pfwatch.sessions.messages import Messages, OfMessage
+from pfwatch.sessions.trouble import Troubles
+from pfwatch.sessions.unwritten import Unwritten
 from pfwatch.table import Table
-
-OfMessage = MessageQueued | MessageIdentified | MilterAction | ContentAction | Rejected
-"""What has its client from the queue id, where the line does not say it in its own place."""
 
 MOST_SESSIONS = 20_000
 """smtpd processes with a client at one time: far above any process limit, so only lost disconnects reach it."""
-MOST_MESSAGES = 50_000
-"""Messages between `client=` and `removed`; beyond, the oldest loses its client and account."""
-TLS_WAIT = 5.0
-"""Seconds within which the library's line follows the failed handshake."""
 
+OfSession = TypeVar("OfSession", TlsDetail, AuthBackendFailed, ProxyVerdict, Rejected)
+"""What has its client from the connection that its process serves, where the line does not say it."""
+OfAny = TypeVar("OfAny", AuthDetail, ServiceHealth)
 
 _FAILED_AUTH = re.compile(rb" auth=([0-9]{1,9})/([0-9]{1,9})(?= |\Z)")
 
@@ -54,22 +53,6 @@ class Session(msgspec.Struct):
     """As Postfix wrote it; read when somebody asks."""
     auth_failed: int = 0
     """AUTH commands that a line of their own speaks of."""
-
-
-class Message(msgspec.Struct):
-    """One message in the queue."""
-
-    client: bytes | None
-    username: bytes | None
-    queued: bool = False
-
-
-class Handshake(msgspec.Struct):
-    """A failed handshake that waits for the library's words."""
-
-    event: TlsFailed
-    error: str | None = None
-    reason: str = ""
 
 
 class Sessions:
@@ -86,57 +69,53 @@ class Sessions:
         }
         self.asks: Mapping[str, Callable[..., bool]] = {"unspoken": self._unspoken}
         self.finished: list[Event] = []
+        self._sessions: Table[Process, Session] = Table(Process, Session, MOST_SESSIONS, keep=keep)
+        self._messages = Messages(keep=keep)
+        self._handshakes = Handshakes(self.watch, self._finish, keep=keep)
+        self._unwritten = Unwritten(keep=keep)
+        self._troubles = Troubles(keep=keep)
         self._follow: dict[type[Event], Callable[[Any, Process], Event]] = {
-            TlsFailed: self._handshake_failed,
+            TlsFailed: self._handshakes.failed,
             TlsDetail: self._library_problem,
             AuthDetail: self._auth_detail,
             AuthFailed: self._auth_failed,
             AuthBackendFailed: self._auth_failed,
-            MessageQueued: self._of_message,
+            MessageQueued: self._queued,
             MessageIdentified: self._of_message,
             MilterAction: self._of_message,
             ContentAction: self._of_message,
-            Rejected: self._of_message,
+            Rejected: self._rejected,
             ProxyVerdict: self._of_session,
+            ServiceHealth: self._service_health,
             ClientDisconnected: self._disconnected,
         }
-        self._sessions: Table[Process, Session] = Table(Process, Session, MOST_SESSIONS, keep=keep)
-        self._messages: Table[tuple[bytes, bytes], Message] = Table(
-            tuple[bytes, bytes], Message, MOST_MESSAGES, keep=keep
-        )
-        self._handshakes: Table[Process, Handshake] = Table(Process, Handshake, MOST_SESSIONS, keep=keep)
 
     def spoke(self, process: Process, body: bytes) -> None:
-        """Close the process's handshake, unless this is another line of the library about it."""
-        if b"TLS library problem: " not in body[:60]:
-            self._close(process)
+        """Close what waits for the process's next line, unless this is the line that it waits for."""
+        self._handshakes.spoke(process, body)
 
     def told(self, event: Event, process: Process) -> Event:
-        """Fill in what earlier lines know, and pass on what is finished."""
+        """Fill in what earlier lines know, and pass on what is finished. A part of another event never is."""
         if self.watch:
             self.tick(event.envelope.at)
-        if event.envelope.part_of is not None:  # the line alone says that it belongs to another
-            return event
         follow = self._follow.get(type(event))
-        if follow is None:
+        if follow is not None:
+            return follow(event, process)
+        if event.envelope.part_of is None:
             self.finished.append(event)
-            return event
-        return follow(event, process)
+        return event
 
     def tick(self, now: float) -> None:
         """Close what waited long enough, `now` in seconds since the epoch."""
-        for process, handshake in self._handshakes.oldest():
-            if handshake.event.envelope.at + TLS_WAIT < now:
-                self._close(process)
+        self._handshakes.tick(now)
 
     def waiting_since(self) -> float:
         """The time of the earliest event that is not complete yet; infinity if none waits."""
-        return min((handshake.event.envelope.at for handshake in self._handshakes.rows.values()), default=float("inf"))
+        return self._handshakes.waiting_since()
 
     def finish(self) -> None:
         """Close everything: no line follows."""
-        for process, _ in self._handshakes.oldest():
-            self._close(process)
+        self._handshakes.finish()
 
     def take(self) -> list[Event]:
         """The finished events since the last call."""
@@ -151,12 +130,23 @@ class Sessions:
         """Go on with what `drain` gave."""
         for name, table in self._tables().items():
             table.restore(saved.get(name, {}))
-        self.watch.update(self._handshakes.rows)
+        self._handshakes.resume()
 
-    def _tables(
-        self,
-    ) -> dict[str, Table[Process, Session] | Table[tuple[bytes, bytes], Message] | Table[Process, Handshake]]:
-        return {"session": self._sessions, "message": self._messages, "handshake": self._handshakes}
+    def _tables(self) -> dict[str, Table[Any, Any]]:
+        return {
+            "session": self._sessions,
+            "message": self._messages.rows,
+            "handshake": self._handshakes.failures,
+            "library": self._handshakes.words,
+            "oversized": self._unwritten.oversized,
+            "unwritten": self._unwritten.failed,
+            "trouble": self._troubles.rows,
+        }
+
+    def _finish(self, event: Event) -> Event:
+        if event.envelope.part_of is None:
+            self.finished.append(event)
+        return event
 
     def _connected(self, host: bytes, tag: bytes, pid: bytes, client: bytes) -> None:
         self._sessions.put((host, tag, pid), Session(client))
@@ -173,90 +163,74 @@ class Sessions:
         return int(found[2]) - int(found[1]) > (session.auth_failed if session else 0)
 
     def _accepted(self, host: bytes, queue_id: bytes, client: bytes, username: bytes | None) -> None:
-        self._messages.put((host, queue_id), Message(client, username))
+        self._messages.accepted(host, queue_id, client, username)
+        self._unwritten.accepted(host, queue_id)
 
     def _removed(self, host: bytes, queue_id: bytes) -> None:
-        self._messages.drop((host, queue_id))
+        self._messages.removed(host, queue_id)
 
     def _client(self, process: Process) -> Client | None:
+        """Whom a process of smtpd serves; other daemons have no sessions."""
         session = self._sessions.get(process)
         return client_of(session.client) if session and session.client else None
 
-    def _handshake_failed(self, event: TlsFailed, process: Process) -> Event:
-        if process in self.watch:
-            self._close(process)
-        if event.error is None:
-            self._handshakes.put(process, Handshake(event))
-            self.watch.add(process)
-        else:
-            self.finished.append(event)
-        return event
-
     def _library_problem(self, event: TlsDetail, process: Process) -> Event:
-        handshake = self._handshakes.get(process)
-        if handshake is None:
-            event = msgspec.structs.replace(event, client=self._client(process))
-            self.finished.append(event)
-            return event
-        error = tls_error(event.reason.encode())
-        if handshake.error in (None, "other"):
-            handshake.error, handshake.reason = error, event.reason
-            self._handshakes.put(process, handshake)
-        return msgspec.structs.replace(
-            event,
-            client=handshake.event.client,
-            envelope=msgspec.structs.replace(event.envelope, part_of="tls_failed"),
-        )
-
-    def _close(self, process: Process) -> None:
-        self.watch.discard(process)
-        handshake = self._handshakes.drop(process)
-        if handshake:
-            reason = Untrusted(handshake.reason) if handshake.reason else handshake.event.reason
-            self.finished.append(
-                msgspec.structs.replace(handshake.event, error=handshake.error or "other", reason=reason)
-            )
+        part = self._handshakes.library(event, process)
+        if part is not None:
+            return part
+        return self._finish(self._with_session(event, process))
 
     def _auth_detail(self, event: AuthDetail, _process: Process) -> Event:
-        return msgspec.structs.replace(event, envelope=msgspec.structs.replace(event.envelope, part_of="auth_failed"))
+        """Cyrus in smtpd speaks before the failure that it is about; in smtp it speaks of our own login elsewhere."""
+        if event.envelope.part_of is None and event.envelope.daemon == "smtpd":
+            return _as_part(event, "auth_failed")
+        return self._finish(event)
 
     def _disconnected(self, event: ClientDisconnected, process: Process) -> Event:
-        self.finished.append(event)
+        self._finish(event)
         self._probed(event, process)
         return event
 
     def _auth_failed(self, event: AuthFailed | AuthBackendFailed, process: Process) -> Event:
+        if event.envelope.part_of is not None:
+            return event
         session = self._sessions.get(process) or Session()
         session.auth_failed += event.envelope.weight if event.client else 0
         self._sessions.put(process, session)
-        if event.client is None:
-            event = msgspec.structs.replace(event, client=self._client(process))
-        self.finished.append(event)
-        return event
+        if isinstance(event, AuthBackendFailed):
+            event = self._with_session(event, process)
+        return self._finish(event)
 
-    def _of_session(self, event: ProxyVerdict, process: Process) -> Event:
-        event = msgspec.structs.replace(event, client=self._client(process))
-        self.finished.append(event)
-        return event
+    def _queued(self, event: MessageQueued, process: Process) -> Event:
+        return self._finish(self._messages.queued(event, process[0]))
 
     def _of_message(self, event: OfMessage, process: Process) -> Event:
-        if event.client is None and event.queue_id is not None:
-            event = self._with_client(event, (process[0], event.queue_id.encode()))
-        self.finished.append(event)
-        return event
+        return self._finish(self._messages.with_client(event, process[0]))
 
-    def _with_client(self, event: OfMessage, key: tuple[bytes, bytes]) -> OfMessage:
-        message = self._messages.get(key)
-        client = client_of(message.client) if message and message.client else None
-        if not isinstance(event, MessageQueued):
-            return msgspec.structs.replace(event, client=client)
-        again = message is not None and message.queued
-        message = message or Message(None, None)
-        if not again:
-            message.queued = True
-            self._messages.put(key, message)
-        username = untrusted(message.username) if message.username else None
-        return msgspec.structs.replace(event, client=client, username=username, reactivated=again)
+    def _of_session(self, event: ProxyVerdict, process: Process) -> Event:
+        return self._finish(self._with_session(event, process))
+
+    def _rejected(self, event: Rejected, process: Process) -> Event:
+        if event.client is None:
+            event = self._with_session(self._messages.with_client(event, process[0]), process)
+            if event.category == "size":
+                event = self._unwritten.too_large(event, process)
+        return self._finish(event)
+
+    def _service_health(self, event: ServiceHealth, process: Process) -> Event:
+        part_of, by_cleanup = event.envelope.part_of, event.envelope.daemon == "cleanup"
+        if part_of == "rejected":  # the line supposes so
+            event = self._unwritten.closed(event, process)
+        elif part_of is None:
+            if by_cleanup and event.envelope.rule == "queue-write":
+                self._unwritten.not_written(process)
+            if self._troubles.repeated(event, process):
+                return _as_part(event, "service_health")
+        return self._finish(event)
+
+    def _with_session(self, event: OfSession, process: Process) -> OfSession:
+        client = self._client(process) if event.client is None else None
+        return event if client is None else msgspec.structs.replace(event, client=client)
 
     def _probed(self, event: ClientDisconnected, process: Process) -> None:
         succeeded, every = event.commands.get("auth", (0, 0))
@@ -265,3 +239,7 @@ class Sessions:
         if every - succeeded > spoken_of:
             envelope = msgspec.structs.replace(event.envelope, derived=True, rule=None)
             self.finished.append(AuthProbed(envelope, event.client, every - succeeded - spoken_of, succeeded))
+
+
+def _as_part(event: OfAny, of: str) -> OfAny:
+    return msgspec.structs.replace(event, envelope=msgspec.structs.replace(event.envelope, part_of=of))

@@ -1,0 +1,141 @@
+"""Failed TLS handshakes, and what the library says of them in lines of its own.
+
+Enters: the events of failed handshakes and library lines, and that a process spoke. Leaves: finished events, each
+failure with its error. This file must never know which client a process serves.
+
+smtpd, smtp and lmtp name the peer first and give the library's words next. tlsproxy does it the other way round, and
+serves many at once: its words belong to the failed handshake that is its very next line, or to nobody.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from pfwatch.events import Event, TlsDetail, TlsFailed, Untrusted
+from pfwatch.parsing.listener import Process
+from pfwatch.parsing.tls import LIBRARY, tls_error
+from pfwatch.table import Table
+
+MOST_WAITING = 20_000
+"""Processes that wait at one time: as many as can have a client."""
+MOST_WORDS = 16
+"""Library lines about one handshake: OpenSSL keeps no more errors at a time."""
+WAIT = 5.0
+"""Seconds within which the other line of the same failure follows."""
+
+_LIBRARY_LINE = re.compile(rb"(?:message repeated [0-9]++ times: \[ )?warning: TLS library problem: ")
+_CLOSING_LINE = re.compile(rb"TLS handshake failed for service=")
+
+
+class Handshake(msgspec.Struct):
+    """A failed handshake that waits for the library's words."""
+
+    event: TlsFailed
+    error: str | None = None
+    reason: str = ""
+
+
+class Handshakes:
+    """Joins the two, process by process. Announces in `watch` which processes it waits for."""
+
+    def __init__(self, watch: set[Process], finish: Callable[[Event], object], *, keep: bool) -> None:
+        """Give finished events to `finish`."""
+        self.failures: Table[Process, Handshake] = Table(Process, Handshake, MOST_WAITING, keep=keep)
+        self.words: Table[Process, list[TlsDetail]] = Table(Process, list[TlsDetail], MOST_WAITING, keep=keep)
+        self._watch = watch
+        self._finish = finish
+
+    def spoke(self, process: Process, body: bytes) -> None:
+        """Close what waits for the process's next line, unless this is the one."""
+        if _LIBRARY_LINE.match(body) or (process in self.words.rows and _CLOSING_LINE.match(body)):
+            return
+        self._close(process)
+
+    def failed(self, event: TlsFailed, process: Process) -> Event:
+        """A handshake failed; whether the line itself knows why decides if it waits."""
+        if event.error is not None:
+            self._close(process)
+            self._finish(event)
+        elif event.envelope.daemon == "tlsproxy" and not event.reason:  # whatever was to be said of it has been said
+            words = self.words.drop(process) or []
+            self._close(process)
+            error, reason = _best(words)
+            event = msgspec.structs.replace(event, error=error, reason=Untrusted(reason))
+            self._finish(event)
+        else:
+            self._close(process)
+            self.failures.put(process, Handshake(event))
+            self._watch.add(process)
+        return event
+
+    def library(self, event: TlsDetail, process: Process) -> TlsDetail | None:
+        """A line of the library, as a part of a failure; None where it is about none."""
+        if event.envelope.rule != LIBRARY.name:
+            return None
+        failure = self.failures.get(process)
+        if failure is not None:
+            if failure.error in {None, "other"}:
+                failure.error, failure.reason = tls_error(event.reason.encode()), event.reason
+                self.failures.put(process, failure)
+            return _part(event, failure.event)
+        if event.envelope.daemon != "tlsproxy":
+            return None
+        words = [*(self.words.get(process) or []), event]
+        for word in words[:-MOST_WORDS]:
+            self._finish(word)
+        self.words.put(process, words[-MOST_WORDS:])
+        self._watch.add(process)
+        return _part(event, None)
+
+    def tick(self, now: float) -> None:
+        """Close what waited long enough."""
+        for process, failure in self.failures.oldest():
+            if failure.event.envelope.at + WAIT < now:
+                self._close(process)
+        for process, words in self.words.oldest():
+            if words[0].envelope.at + WAIT < now:
+                self._close(process)
+
+    def finish(self) -> None:
+        """Close everything."""
+        for process in [*self.failures.rows, *self.words.rows]:
+            self._close(process)
+
+    def waiting_since(self) -> float:
+        """The time of the earliest event that waits; infinity if none does."""
+        waiting = [failure.event for failure in self.failures.rows.values()]
+        return min(
+            (event.envelope.at for event in (*waiting, *(words[0] for words in self.words.rows.values()))),
+            default=float("inf"),
+        )
+
+    def resume(self) -> None:
+        """Watch again whoever is waited for, after a restart."""
+        self._watch.update(self.failures.rows, self.words.rows)
+
+    def _close(self, process: Process) -> None:
+        """End the waiting for a process: what has not come does not come any more."""
+        if process not in self._watch:
+            return
+        self._watch.discard(process)
+        failure = self.failures.drop(process)
+        if failure is not None:
+            reason = Untrusted(failure.reason) if failure.reason else failure.event.reason
+            self._finish(msgspec.structs.replace(failure.event, error=failure.error or "other", reason=reason))
+        for word in self.words.drop(process) or ():
+            self._finish(word)
+
+
+def _best(words: Iterable[TlsDetail]) -> tuple[str, str]:
+    """Error and reason of several library lines: the first that is known, else the first."""
+    found = [(tls_error(word.reason.encode()), str(word.reason)) for word in words] or [("other", "")]
+    return next((one for one in found if one[0] != "other"), found[0])
+
+
+def _part(event: TlsDetail, failure: TlsFailed | None) -> TlsDetail:
+    """The line as a part of a failure; the client that the line itself names stays."""
+    client = event.client or (failure.client if failure else None)
+    return msgspec.structs.replace(
+        event, client=client, envelope=msgspec.structs.replace(event.envelope, part_of="tls_failed")
+    )
