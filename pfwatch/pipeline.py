@@ -29,6 +29,7 @@ from pfwatch.events import Event
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.metrics.tallies import tally as count_tally
+from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import postfix_tag
@@ -52,7 +53,7 @@ class Settings(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct):
     """What one call brought about."""
 
-    events: list[Event] = []
+    events: list[Event | Hit] = []
     changes: list[Change] = []
     notifications: list[Notification] = []
     tally: Tally | None = None
@@ -83,18 +84,16 @@ class Pipeline:
         """
         scanner = self._scanner(source)
         scanner.scan(block, reference)
-        outcome = Outcome(events=self._sessions.take(), tally=scanner.take())
-        for event in outcome.events:
-            self._follow(event, outcome, clock)
+        outcome = Outcome(events=self._sessions.take_unbuilt(), tally=scanner.take(counts=False))
+        self._follow(outcome, clock)
         self._count(source, scanner, outcome)
         return outcome
 
     def tick(self, now: float, clock: float | None = None) -> Outcome:
         """Let time pass until `now` where no lines say so: every source is read to its end."""
         self._sessions.tick(now)
-        outcome = Outcome(events=self._sessions.take())
-        for event in outcome.events:
-            self._follow(event, outcome, clock)
+        outcome = Outcome(events=self._sessions.take_unbuilt())
+        self._follow(outcome, clock)
         # What still waits for its library's words happened before whatever is due behind it.
         self._pass_time(min(now, self._sessions.waiting_since()), outcome, clock)
         self._note(outcome)
@@ -103,9 +102,8 @@ class Pipeline:
     def finish(self) -> Outcome:
         """Let everything that waits happen: the log is at its end and nothing follows."""
         self._sessions.finish()
-        outcome = Outcome(events=self._sessions.take())
-        for event in outcome.events:
-            self._follow(event, outcome, None)
+        outcome = Outcome(events=self._sessions.take_unbuilt(), tally=self._gather())
+        self._follow(outcome, None)
         self._pass_time(float("inf"), outcome, None)
         self._note(outcome)
         return outcome
@@ -118,7 +116,8 @@ class Pipeline:
         ]
 
     def drain(self) -> dict[str, dict[bytes, bytes | None]]:
-        """What changed since the last call and must outlive the process, by part."""
+        """What changed since the last call and must outlive the process, by part. The counters are complete then."""
+        self._gather()
         kept = self._sessions.drain() | self._detector.drain() | {"planner": self._planner.drain()}
         kept["scanner"] = {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
         return {part: rows for part, rows in kept.items() if rows}
@@ -142,17 +141,25 @@ class Pipeline:
                 scanner.restore(self._saved_scanners[source.encode()])
         return scanner
 
-    def _follow(self, event: Event, outcome: Outcome, clock: float | None) -> None:
-        """Count an event and let it change incidents, after what was due before it."""
-        at = event.envelope.at
-        if at >= self._wake_at:
-            self._pass_time(at, outcome, clock)
-        record(self.counters, event)
-        changes = self._detector.feed(event)
-        if changes:
-            outcome.changes += changes
-            outcome.notifications += self._planner.feed(changes, clock)
-            self._wake_at = min(self._detector.next_deadline(), self._planner.next_deadline())
+    def _follow(self, outcome: Outcome, clock: float | None) -> None:
+        """Count events and let them and hits change incidents, each after what was due before it."""
+        detector = self._detector
+        for one in outcome.events:
+            if type(one) is tuple:
+                at = one[1][0]
+                if at >= self._wake_at:
+                    self._pass_time(at, outcome, clock)
+                changes = detector.hit(one)
+            else:
+                at = one.envelope.at  # type: ignore[union-attr] # no hit
+                if at >= self._wake_at:
+                    self._pass_time(at, outcome, clock)
+                record(self.counters, one)  # type: ignore[arg-type]
+                changes = detector.feed(one)
+            if changes:
+                outcome.changes += changes
+                outcome.notifications += self._planner.feed(changes, clock)
+                self._wake_at = min(detector.next_deadline(), self._planner.next_deadline())
 
     def _pass_time(self, now: float, outcome: Outcome, clock: float | None) -> None:
         """Let the deadlines up to `now` happen, each in its turn."""
@@ -168,12 +175,11 @@ class Pipeline:
                 return
 
     def _count(self, source: str, scanner: Scanner, outcome: Outcome) -> None:
-        """Add a block's tallies to the counters."""
+        """Add a block's lines to the counters."""
         tally, counters = outcome.tally, self.counters
         if tally is None:
             return
-        for rule, keys in tally.counts.items():
-            count_tally(counters, rule.name, keys)
+        self._count_plain(tally)
         for (tag, severity), weight in tally.unread.items():
             known = postfix_tag(tag)
             if known:
@@ -185,6 +191,20 @@ class Pipeline:
         if newest is not None:
             counters.set("pfwatch_source_last_record_timestamp_seconds", (source,), newest)
         self._note(outcome)
+
+    def _count_plain(self, tally: Tally) -> None:
+        for counted, keys in tally.counts.items():
+            count_tally(self.counters, counted, keys)
+
+    def _gather(self) -> Tally:
+        """Bring the counters up to date: most lines are counted where they are read, and added up now and then."""
+        gathered = Tally()
+        for scanner in self._scanners.values():
+            tally = scanner.take()
+            self._count_plain(tally)
+            for (rule, kind), keys in tally.counts.items():
+                gathered.add(rule, kind, keys)
+        return gathered
 
     def _note(self, outcome: Outcome) -> None:
         """Count incidents and what was not told."""

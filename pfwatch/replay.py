@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from pfwatch.detection.incident import Incident
+from pfwatch.detection.incident import IncidentSeverity
 from pfwatch.events import Event
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import FATES
@@ -120,42 +120,37 @@ class _Summary:
         self._zone = settings.zone
         self._lines = dict.fromkeys(("total", *FATES[1:2], FATES[0], *FATES[2:]), 0)
         self._counts: dict[str, int] = {}
-        self._incidents: dict[str, tuple[float, FoundIncident]] = {}
-        """By id: when it began, and as much of it as the report shows; an attack can make many."""
+        self._incidents: dict[str, tuple[float, float, str, IncidentSeverity, str, int]] = {}
+        """By id, as much of it as the report shows; an attack can make many."""
         self._notifications: list[ToldNotification] = []
         self._misnamed = 0
 
     def add(self, outcome: Outcome) -> None:
         counts = self._counts
         for event in outcome.events:
-            counts[event.kind] = counts.get(event.kind, 0) + event.envelope.weight
+            if not isinstance(event, tuple):  # hits are in the tally, too
+                counts[event.kind] = counts.get(event.kind, 0) + event.envelope.weight
         if outcome.tally is not None:
             self._lines["total"] += outcome.tally.total
             for fate, lines in outcome.tally.fates().items():
                 self._lines[fate] += lines
-            for rule, keys in outcome.tally.counts.items():
-                if rule.kind is not None:
-                    counts[rule.kind.kind] = counts.get(rule.kind.kind, 0) + sum(keys.values())
+            for (_, kind), keys in outcome.tally.counts.items():
+                if kind is not None:
+                    counts[kind.kind] = counts.get(kind.kind, 0) + sum(keys.values())
             self._misnamed += outcome.tally.misnamed
         for change in outcome.changes:
-            self._incidents[change.incident.id] = (change.incident.first, self._found(change.incident))
+            one = change.incident
+            self._incidents[one.id] = one.first, one.last, one.rule, one.severity, one.subject, one.count
         for notification in outcome.notifications:
             lead = notification.incidents[0].id if notification.incidents else None
             at = stamp(notification.at, self._zone)
             self._notifications.append(ToldNotification(lead, notification.reason, at, notification.subject_line))
 
-    def _found(self, incident: Incident) -> FoundIncident:
-        return FoundIncident(
-            incident.rule,
-            incident.severity,
-            incident.subject,
-            incident.count,
-            stamp(incident.first, self._zone),
-            stamp(incident.last, self._zone),
-        )
-
     def report(self) -> Report:
         ordered = sorted(self._incidents.items(), key=lambda one: (one[1][0], one[0]))
-        incidents = [found for _, (_, found) in ordered]
+        incidents = [
+            FoundIncident(rule, severity, subject, count, stamp(first, self._zone), stamp(last, self._zone))
+            for _, (first, last, rule, severity, subject, count) in ordered
+        ]
         counts = dict(sorted(self._counts.items()))
         return Report(self._lines, counts, incidents, self._notifications, self._misnamed)

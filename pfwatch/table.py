@@ -22,7 +22,7 @@ class Table(Generic[K, V]):
         self.evicted = 0
         self._limit = limit
         self._keep = keep
-        self._changed: set[K] = set()
+        self.changed: set[K] = set()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode_key = msgspec.msgpack.Decoder(key).decode
         self._decode_value = msgspec.msgpack.Decoder(value).decode
@@ -41,13 +41,13 @@ class Table(Generic[K, V]):
             self.evicted += 1
         rows[key] = value
         if self._keep:
-            self._changed.add(key)
+            self.changed.add(key)
 
     def drop(self, key: K) -> V | None:
         """Remove a row."""
         value = self.rows.pop(key, None)
         if value is not None and self._keep:
-            self._changed.add(key)
+            self.changed.add(key)
         return value
 
     def oldest(self) -> Iterator[tuple[K, V]]:
@@ -57,8 +57,8 @@ class Table(Generic[K, V]):
     def drain(self) -> dict[bytes, bytes | None]:
         """What changed since the last call, encoded; None for a row that is gone."""
         rows, encode = self.rows, self._encode
-        changed = {encode(key): encode(rows[key]) if key in rows else None for key in self._changed}
-        self._changed.clear()
+        changed = {encode(key): encode(rows[key]) if key in rows else None for key in self.changed}
+        self.changed.clear()
         return changed
 
     def restore(self, saved: Mapping[bytes, bytes]) -> None:

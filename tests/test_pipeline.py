@@ -10,6 +10,7 @@ from pfwatch.alerting.notification import Notification
 from pfwatch.alerting.settings import AlertSettings
 from pfwatch.detection.detector import Change
 from pfwatch.detection.settings import SHIPPED, DetectionSettings
+from pfwatch.parsing.hits import built
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.sources.lines import LineCutter
 from tests.samples.logs import REFERENCE, VERSIONS, logs, richest_mix
@@ -40,7 +41,7 @@ class Story:
         self.lines = 0
 
     def add(self, outcome: Outcome) -> None:
-        self.events += outcome.events
+        self.events += map(built, outcome.events)
         self.changes += outcome.changes
         self.notifications += outcome.notifications
         self.lines += outcome.tally.total if outcome.tally else 0
@@ -180,7 +181,7 @@ def test_a_repeat_of_the_last_message_is_that_of_its_own_source() -> None:
     story.add(story.pipeline.feed(lines_of((0, denial())), "two.log", REFERENCE))
     repeat = b"2026-11-22T10:00:01+00:00 mx1 last message repeated 5 times\n"
     outcome = story.pipeline.feed(repeat, "one.log", REFERENCE)
-    assert [(event.kind, event.envelope.weight) for event in outcome.events] == [("auth_failed", 5)]
+    assert [(event.kind, event.envelope.weight) for event in map(built, outcome.events)] == [("auth_failed", 5)]
 
 
 def test_the_lines_of_every_fate_are_exported_and_add_up(log: bytes) -> None:

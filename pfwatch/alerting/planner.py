@@ -126,12 +126,13 @@ class Planner:
 
     def _ended(self, change: Change, clock: float | None) -> list[Notification]:
         plan, incident = self._plan, change.incident
+        whole = change.whole or (lambda: incident)
         if incident.id in plan.group or incident.id in plan.digest:
-            plan.ended[incident.id] = incident
+            plan.ended[incident.id] = whole()
             return []
         made: list[Notification] = []
         if incident.id in plan.told:
-            plan.ended[incident.id] = incident
+            plan.ended[incident.id] = whole() if self._settings.send_resolved else incident
             made = self._tell({incident.id: change.key}, change.at, clock)
             plan.told.pop(incident.id, None)
         plan.ended.pop(incident.id, None)
@@ -151,7 +152,7 @@ class Planner:
         plan = self._plan
         chosen: list[tuple[Incident, Key, str]] = []
         for id_, key in due.items():
-            incident = plan.ended.get(id_) or self._detector.incident(key)
+            incident = plan.ended.get(id_) or self._detector.outline(key)
             if incident is None or incident.id != id_:
                 continue
             told = plan.told[id_][1] if id_ in plan.told else None
@@ -194,7 +195,6 @@ class Planner:
                 plan.told[incident.id] = (key, Told(thread_of, at, incident.count, times + 1))
                 self._detector.mark(key, incident.count * self._settings.grew_factor)
         plan.spent += 1
-        incidents = [incident for incident, _, _ in chosen]
         if plan.spent > self._settings.daily_budget:
             plan.held_back += 1
             self.suppressed["budget"] = self.suppressed.get("budget", 0) + 1
@@ -204,8 +204,13 @@ class Planner:
             text = f"[pfwatch {lead.host}] No more alert mails today: the budget of {budget} is spent"
             over = f"overflow-{plan.day}"
             return [Notification(over, "overflow", at, lead.host, text, [], over, plan.held_back)]
+        incidents = [self._whole(incident, key) for incident, key, _ in chosen]
         why: Reason = "digest" if digest else reason  # type: ignore[assignment] # only verdicts in TELL come here
         return [Notification(id_, why, at, lead.host, subject_line(incidents, why), incidents, thread)]
+
+    def _whole(self, incident: Incident, key: Key) -> Incident:
+        """Of what was chosen by its outline."""
+        return incident if incident.ended is not None else self._detector.incident(key) or incident
 
 
 def subject_line(incidents: list[Incident], reason: Reason) -> str:

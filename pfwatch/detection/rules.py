@@ -6,7 +6,7 @@ or time.
 
 import ipaddress
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pfwatch.events import AuthFailed, AuthProbed, DovecotAuthFailed, Event, RelayDenied, TlsFailed
@@ -24,6 +24,9 @@ class DetectionRule:
     """Kind -> what is told of such an event beside its client and service."""
     weigh: Callable[[Any], int]
     """How much an event counts; 0 for one that does not. Only of events that have a client."""
+    hits: dict[type[Event], tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """Kind of hits that it wants -> what is told of one beside client and service: field, and group of the plain form.
+    Each counts once, and stands for an event that does, too."""
 
 
 def _auth_weight(event: AuthFailed | AuthProbed | DovecotAuthFailed) -> int:
@@ -50,11 +53,13 @@ RULES: tuple[DetectionRule, ...] = (
             DovecotAuthFailed: lambda event: (("account", event.username), ("method", event.method)),
         },
         _auth_weight,
+        {AuthFailed: (("account", "username"), ("method", "method"))},
     ),
     DetectionRule(
         "relay-probe",
         {RelayDenied: lambda event: (("recipient", event.recipient), ("sender", event.sender))},
         _relay_weight,
+        {RelayDenied: (("recipient", "recipient"), ("sender", "sender"))},
     ),
     DetectionRule("tls-client-failures", {TlsFailed: lambda event: (("error", event.error),)}, _tls_weight),
 )

@@ -6,26 +6,41 @@ Below the threshold only what an incident would need is kept, within bounds: an 
 """
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 import msgspec
 
 from pfwatch.detection.incident import Incident
 from pfwatch.detection.rules import Facts
 from pfwatch.detection.settings import RuleSettings
-from pfwatch.events import Client, Envelope
+from pfwatch.events import Client, Envelope, Event
+from pfwatch.parsing.fragments import client_of, untrusted
+from pfwatch.parsing.hits import Hit, Hits, record_of
 
+Pairs = tuple[tuple[str, str], ...]
+Told = Mapping[type[Event], Pairs]
+"""Kind of hits -> what is told of one beside client and service: field, and group of the plain form."""
 _TOPS = 20
 _DISTINCT = 1000
 _CHART = 120
 _EVIDENCE = 3
 _EVIDENCE_LENGTH = 500
 _MINUTE = 60.0
+_NEVER = 1 << 60
 
 
 class Watch(msgspec.Struct):
-    """What is known of one subject. Times are seconds since the epoch."""
+    """What is known of one subject. Times are seconds since the epoch.
+
+    Counting a hit at once would cost more than reading its line. So hits wait, until there are as many as could change
+    something, or somebody asks.
+    """
 
     host: str
     hits: list[tuple[float, int]] = []
@@ -46,10 +61,65 @@ class Watch(msgspec.Struct):
     client: Client | None = None
     service: tuple[str | None, str | None] | None = None
     same: int = 0
-    """How often this client and service, whose texts are among the facts, came again: nearly every hit of an attack."""
+    """How often this client and service, whose texts are among the facts, came again."""
+    waiting: list[Any] = []
+    """Hits that are not counted yet: nobody looked since. Only `last` knows of them."""
+    unread: list[Any] = []
+    """Hits that are counted, and whose texts nobody needed yet."""
+    left: int = 0
+    """How many more hits there can be before something happens."""
+
+    def settle(self, window: int) -> None:
+        """Count the hits that wait."""
+        waiting: list[Hit] = self.waiting
+        if not waiting:
+            return
+        self.waiting = []
+        if self.opened is None:
+            self._within(waiting, window)
+        else:
+            self.count += len(waiting)
+            self.first = min(self.first, min(hit[1][0] for hit in waiting))
+            self.unread += waiting
+
+    def read(self, window: int, told: Told) -> None:
+        """Count the hits that wait, and read what all of them tell."""
+        self.settle(window)
+        unread: list[Hit] = self.unread
+        if unread:
+            self.unread = []
+            self._count_same()
+            room = _TOPS if self.opened is None else _DISTINCT
+            for hits, run in groupby(unread, itemgetter(0)):
+                self._add_hits(hits, list(run), told[hits.kind], room)
+
+    def _within(self, waiting: list[Hit], window: int) -> None:
+        """Count hits below the threshold."""
+        for hit in waiting:
+            at = hit[1][0]
+            self._forget(at - window)
+            self.hits.append((at, 1))
+            if not self.count or at < self.first:
+                self.first = at
+            self.count += 1
+            self.unread.append(hit)
+
+    def _add_hits(self, hits: Hits, run: list[Hit], told: Pairs, room: int) -> None:
+        """Add what is told of hits that stand one behind the other and have nearly all in common."""
+        for client, times in _counted([hit[5] for hit in run]):
+            self._add_facts(_texts(client_of(client), hits.service, hits.daemon), times, room)
+        columns = hits.texts([hit[6] for hit in run], tuple(group for _, group in told))
+        for (field, _), column in zip(told, columns, strict=True):
+            for text, times in _counted(column):
+                self._add_facts(((field, _untrusted(text)),), times, room)
+        for minute, times in _runs([hit[1][0] // _MINUTE for hit in run]):
+            self._add_minute(minute * _MINUTE, times)
+        missing = max(0, _EVIDENCE - len(self.begin))
+        self.begin += map(record_of, run[:missing])
+        self.end = [*self.end, *map(record_of, run[missing:][-_EVIDENCE:])][-_EVIDENCE:]
 
     def add(self, envelope: Envelope, client: Client, weight: int, facts: Facts, window: int) -> None:
-        """Count one hit."""
+        """Count one event, behind the hits that waited."""
         at = envelope.at
         if self.opened is None:
             self._forget(at - window)
@@ -67,13 +137,7 @@ class Watch(msgspec.Struct):
         else:
             self._add_client(envelope, client, weight, room)
         self._add_facts(facts, weight, room)
-        minute, chart = at - at % _MINUTE, self.chart
-        if minute in chart:
-            chart[minute] += weight
-        else:
-            chart[minute] = weight
-            if len(chart) > _CHART:
-                del chart[min(chart)]
+        self._add_minute(at - at % _MINUTE, weight)
         if len(self.begin) < _EVIDENCE:
             self.begin.append(envelope.record)
         else:
@@ -81,15 +145,24 @@ class Watch(msgspec.Struct):
             if len(self.end) > _EVIDENCE:
                 del self.end[0]
 
+    def _add_minute(self, minute: float, weight: int) -> None:
+        chart = self.chart
+        if minute in chart:
+            chart[minute] += weight
+        else:
+            chart[minute] = weight
+            if len(chart) > _CHART:
+                del chart[min(chart)]
+
     def _add_client(self, envelope: Envelope, client: Client, weight: int, room: int) -> None:
         """A client or service that is not the one of the hit before."""
-        self._settle()
+        self._count_same()
         texts = _texts(client, envelope.service, envelope.daemon)
         self._add_facts(texts, weight, room)
         if all(not text or text in self.facts[field] for field, text in texts):
             self.client, self.service = client, (envelope.service, envelope.daemon)
 
-    def _settle(self) -> None:
+    def _count_same(self) -> None:
         """Count the hits that were like the one before them."""
         if self.client is not None and self.service is not None and self.same:
             self._add_facts(_texts(self.client, *self.service), self.same, 0)
@@ -119,6 +192,7 @@ class Watch(msgspec.Struct):
             self.facts, self.missed, self.chart, self.begin, self.end = {}, {}, {}, [], []
             self.hits, self.count, self.first = [], 0, 0.0
             self.client, self.service, self.same = None, None, 0
+            self.unread = []
             return
         while hits[0][0] <= before:
             self.count -= hits.pop(0)[1]
@@ -126,13 +200,19 @@ class Watch(msgspec.Struct):
 
     def open(self, rule: str, subject: str, at: float) -> None:
         """Make an incident of it."""
-        moment = datetime.fromtimestamp(self.first, UTC).strftime("%Y%m%dT%H%M%SZ")
+        moment = _utc(int(self.first))
         key = "\0".join((rule, self.host, subject)).encode()
         self.id = f"{rule}-{moment}-{hashlib.blake2b(key, digest_size=4).hexdigest()}"
         self.opened = at
         self.hits = []
 
-    def outline(self, rule: str, subject: str, settings: RuleSettings) -> Incident:
+    def room(self, threshold: int) -> int:
+        """How many more hits there can be before something happens."""
+        if self.opened is None:
+            return threshold - self.count
+        return _NEVER if self.mark is None else self.mark - self.count
+
+    def outline(self, rule: str, subject: str, settings: RuleSettings, ended: float | None = None) -> Incident:
         """The incident as it stands, without what fills a mail."""
         return Incident(
             id=self.id,
@@ -146,18 +226,18 @@ class Watch(msgspec.Struct):
             last=self.last,
             count=self.count,
             opened=self.last if self.opened is None else self.opened,
+            ended=ended,
         )
 
     def incident(self, rule: str, subject: str, settings: RuleSettings, ended: float | None = None) -> Incident:
         """The incident as it stands, whole."""
-        self._settle()
+        self._count_same()
         tops = {
             field: sorted(seen.items(), key=lambda item: (-item[1], item[0]))[:_TOPS]
             for field, seen in sorted(self.facts.items())
         }
         return msgspec.structs.replace(
-            self.outline(rule, subject, settings),
-            ended=ended,
+            self.outline(rule, subject, settings, ended),
             tops=tops,
             distinct={
                 field: min(len(seen) + self.missed.get(field, 0), _DISTINCT)
@@ -166,6 +246,30 @@ class Watch(msgspec.Struct):
             chart=sorted(self.chart.items()),
             evidence=[_line(record) for record in self.begin + self.end],
         )
+
+
+def _counted(column: Sequence[bytes]) -> Iterable[tuple[bytes, int]]:
+    """Texts and how often each stands there, in the order of first sight. Most columns are all alike."""
+    if column.count(column[0]) == len(column):
+        return ((column[0], len(column)),)
+    return Counter(column).items()
+
+
+def _runs(column: Sequence[float]) -> Iterable[tuple[float, int]]:
+    """The same of neighbours."""
+    if column.count(column[0]) == len(column):
+        return ((column[0], len(column)),)
+    return ((value, len(list(same))) for value, same in groupby(column))
+
+
+@lru_cache(maxsize=4096)
+def _untrusted(text: bytes) -> str:
+    return str(untrusted(text))
+
+
+@lru_cache(maxsize=1024)
+def _utc(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 @lru_cache(maxsize=1024)

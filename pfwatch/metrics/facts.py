@@ -25,6 +25,19 @@ def aborted(counters: Counters, service: str, reason: str, stage: str, weight: i
         counters.add("postfix_smtpd_connections_lost_total", (stage,), weight)
 
 
+def login_failed(counters: Counters, service: str, method: str, cause: str, weight: int) -> None:
+    """Smtpd refused a SASL exchange of a client."""
+    counters.add("postfix_sasl_failures_total", (service, method.upper(), cause), weight)
+    if cause != "aborted":  # the older exporters read `authentication failed`, not `authentication aborted`
+        counters.add("postfix_smtpd_sasl_authentication_failures_total", (), weight)
+
+
+def relay_denied(counters: Counters, service: str, stage: str, code: str, weight: int) -> None:
+    """Smtpd refused to relay."""
+    counters.add("postfix_relay_denied_total", (service,), weight)
+    refused_by_code(counters, stage, code, weight)
+
+
 def accepted(counters: Counters, service: str, origin: str, method: str | None, login: bool, weight: int) -> None:
     """A queue file was opened."""
     counters.add("postfix_messages_accepted_total", (service, origin, "yes" if login else "no"), weight)

@@ -36,9 +36,7 @@ def _session_aborted(counters: Counters, event: events.SessionAborted, service: 
 
 
 def _auth_failed(counters: Counters, event: events.AuthFailed, service: str, weight: int) -> None:
-    counters.add("postfix_sasl_failures_total", (service, event.method.upper(), event.cause), weight)
-    if event.cause != "aborted":  # the older exporters read `authentication failed`, not `authentication aborted`
-        counters.add("postfix_smtpd_sasl_authentication_failures_total", (), weight)
+    facts.login_failed(counters, service, event.method, event.cause, weight)
 
 
 def _auth_backend_failed(counters: Counters, event: events.AuthBackendFailed, _service: str, weight: int) -> None:
@@ -50,8 +48,7 @@ def _auth_probed(counters: Counters, event: events.AuthProbed, service: str, wei
 
 
 def _relay_denied(counters: Counters, event: events.RelayDenied, service: str, weight: int) -> None:
-    counters.add("postfix_relay_denied_total", (service,), weight)
-    facts.refused_by_code(counters, event.stage, str(event.code), weight)
+    facts.relay_denied(counters, service, event.stage, str(event.code), weight)
 
 
 def _rejected(counters: Counters, event: events.Rejected, service: str, weight: int) -> None:

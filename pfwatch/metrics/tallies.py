@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from pfwatch.events import AuthFailed, Event, RelayDenied
 from pfwatch.metrics import facts
 from pfwatch.metrics.catalogue import OTHER
 from pfwatch.metrics.counters import Counters
@@ -15,7 +16,7 @@ from pfwatch.parsing.delivery import status_of
 from pfwatch.parsing.fragments import untrusted
 from pfwatch.parsing.reject import category
 from pfwatch.parsing.smtpd import LIMITS
-from pfwatch.parsing.tally import Key
+from pfwatch.parsing.tally import Counted, Key
 from pfwatch.records.header import postfix_tag
 
 Fields = tuple[bytes | None, ...]
@@ -44,9 +45,19 @@ def _tally_accepted(counters: Counters, service: str, fields: Fields, weight: in
     facts.accepted(counters, service or OTHER, "smtpd", method, method is not None, weight)
 
 
+def _tally_guessed(counters: Counters, service: str, fields: Fields, weight: int) -> None:
+    method = str(untrusted(fields[0]))
+    facts.login_failed(counters, service or OTHER, method, "credentials", weight)
+
+
+def _tally_relayed(counters: Counters, service: str, fields: Fields, weight: int) -> None:
+    stage, code, _, _ = fields
+    facts.relay_denied(counters, service or OTHER, _text(stage), _text(code), weight)
+
+
 def _tally_rejected(counters: Counters, service: str, fields: Fields, weight: int) -> None:
-    stage, code, about = fields
-    facts.refused(counters, service or OTHER, _text(stage), _text(code), category(about or b""), weight)
+    stage, code, about, listed = fields
+    facts.refused(counters, service or OTHER, _text(stage), _text(code), category(about or listed or b""), weight)
 
 
 def _tally_limited(counters: Counters, service: str, fields: Fields, weight: int) -> None:
@@ -81,6 +92,12 @@ Fields by rule: `session-aborted` reason and stage; `qmgr-queued` size and recip
 (`inbound`, `outbound`), trust, protocol, cipher, bits and algorithm bits; the others none.
 """
 
+HITS: dict[type[Event], Callable[[Counters, str, Fields, int], None]] = {
+    AuthFailed: _tally_guessed,
+    RelayDenied: _tally_relayed,
+}
+"""Kind -> what its hits add; fields are the key of their plain form."""
+
 _SHARED = {
     "smtpd-session-aborted": ("session-aborted", ()),
     "tls-established-inbound": ("tls-established", (b"inbound",)),
@@ -88,17 +105,18 @@ _SHARED = {
 }
 
 
-def tally(counters: Counters, rule: str, keys: Mapping[Key, int]) -> None:
-    """Add the lines that the scanner only tallied: by tag, or by tag and what the rule's tally groups held."""
-    if rule == "delivery":
+def tally(counters: Counters, counted: Counted, keys: Mapping[Key, int]) -> None:
+    """Add the lines that the scanner only counted, by tag and what the groups that count held."""
+    rule, kind = counted
+    if rule.name == "delivery":
         _deliveries(counters, keys)
         return
-    name, before = _SHARED.get(rule, (rule, ()))
-    count = TALLIES.get(name)
+    name, before = _SHARED.get(rule.name, (rule.name, ()))
+    count = TALLIES.get(name) if kind is rule.kind else HITS[kind]  # type: ignore[index] # only a hit has another kind
     if count is None:
         return
     for key, weight in keys.items():
-        tag, *fields = key if isinstance(key, tuple) else (key,)
+        tag, *fields = key
         known = postfix_tag(tag or b"")
         if known is not None:
             count(counters, known.service, (*before, *fields), weight)

@@ -1,136 +1,99 @@
 """The pattern that cuts whole blocks, made of a header's form and the plain forms of the rules.
 
-Enters: the form of a header and the rule tables. Leaves: one compiled pattern, and what each of its alternatives
-stands for. Only the scanner imports this; it must never know what a rule means.
+Enters: the form of a header and the rule tables. Leaves: one compiled pattern, and the plain forms of each daemon in
+the pieces that it cuts. Only the scanner imports this; it must never know what a rule means.
 
-Every alternative ends in an empty group of its own: `Match.lastindex` then tells which one fitted, and nothing is taken
-out of a match that nobody asks for.
+A match pays for every group of its pattern, so there are eight for all rules: what stands before the client is one of
+the `head`s, which are Postfix's own few words, and tells which plain forms to try on the `tail` behind him.
 """
 
 import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from pfwatch.parsing.fragments import PLAIN_ID
+from pfwatch.parsing.fragments import CLIENT, PEER, PLAIN_ID
 from pfwatch.parsing.grammar import GRAMMAR
-from pfwatch.parsing.rule import Plain, Rule
-from pfwatch.records.header import FORMS, QUEUE_ID, any_record
+from pfwatch.parsing.rule import Plain, Rule, literal_prefix
+from pfwatch.records.header import FORMS, QUEUE_ID
 
 _GROUP = re.compile(r"\(\?P<([a-z_]+)>")
+_HOTTEST = ("smtpd", "smtp", "qmgr", "cleanup")
+_BEHIND_ID = f"{PLAIN_ID}: "
 
 
-class Alternative(NamedTuple):
-    """One alternative. Numbers are groups of the block pattern."""
+Pieces = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
+"""One line of a block as the pattern cuts it: time, origin (host and tag), pid, queue id, head, client, tail, and the
+whole line where it is no record, else nothing. Without a known head, all behind the queue id but what looks like a
+client at its beginning is tail.
+"""
+
+
+class Form(NamedTuple):
+    """A plain form in these pieces; patterns with the rule's own groups."""
 
     rule: Rule
-    is_event: bool
-    process: tuple[int, int, int]
-    """Host, tag and pid."""
-    key: tuple[int, ...]
-    """The tag and what the rule's tally wants."""
-    noted: tuple[int, ...]
-    header: tuple[int, int, int, int]
-    """Time, host, tag and pid."""
-    body: int
-    """An empty group where the body begins."""
     plain: Plain
-    fields: tuple[int, ...]
-    """What the event is built of."""
-
-    def body_of(self, found: re.Match[bytes]) -> bytes:
-        """The body of a match."""
-        return found.string[found.start(self.body) : found.end()]
-
-
-class BlockPattern(NamedTuple):
-    """A compiled pattern and what the `lastindex` of its matches means."""
-
-    pattern: re.Pattern[bytes]
-    hot: tuple[Alternative | None, ...]
-    """By `lastindex`; None: the line is any record, or no record."""
-    row: tuple[int, ...]
-    """The groups of a `records.header.Row`."""
+    with_id: bool
+    head: str
+    with_client: bool
+    tail: str
 
 
 @lru_cache(maxsize=16)
-def block_pattern(form: str, *, plain: bool) -> BlockPattern:
-    """The pattern of blocks whose headers have this form; with `plain`, the rules' plain forms are part of it."""
-    building = _Building(form)
-    if plain:
-        for daemons, rules in _plain_rules().items():
-            building.add(daemons, rules)
-    return building.finish()
+def cut_pattern(form: str) -> re.Pattern[bytes]:
+    """The pattern of blocks whose headers have this form; its groups are `Pieces`."""
+    begin, tag, end = FORMS[form]
+    daemons = sorted(GRAMMAR, key=lambda one: _HOTTEST.index(one) if one in _HOTTEST else len(_HOTTEST))
+    heads = dict.fromkeys(
+        # Behind these something follows: else a line without a client could be taken for one with an empty one.
+        _without_groups(one.head) + (r"(?=[^\n])" if one.with_client else "")
+        for daemon in daemons
+        for one in plain_forms(daemon)
+    )
+    pattern = (
+        rf"\n(?:{begin}([^ \n]++ {tag}){end}(?:({QUEUE_ID}): )?"
+        rf"({'|'.join(heads)}|)({_without_groups(CLIENT)}|)([^\n]*+)|([^\n]*+))"
+    )
+    return re.compile(as_branches(pattern).encode("latin-1"))
 
 
-def _plain_rules() -> dict[tuple[str, ...], list[Rule]]:
-    """Daemons -> the rules with plain forms that all of them have; daemons with the same rules share alternatives."""
-    shared: dict[tuple[Rule, ...], list[str]] = {}
-    for daemon, rules in GRAMMAR.items():
-        plain = tuple(rule for rule in rules if rule.plain)
-        if plain:
-            shared.setdefault(plain, []).append(daemon)
-    hottest = {"smtpd": 0, "smtp": 1, "qmgr": 2, "cleanup": 3}
-    ordered = sorted(shared.items(), key=lambda one: min(hottest.get(daemon, 9) for daemon in one[1]))
-    return {tuple(daemons): list(rules) for rules, daemons in ordered}
+@lru_cache(maxsize=64)
+def plain_forms(daemon: str) -> tuple[Form, ...]:
+    """The plain forms of a daemon's rules, in the order of the rules."""
+    return tuple(_pieces(rule, plain) for rule in GRAMMAR.get(daemon, ()) for plain in rule.plain)
 
 
-class _Building:
-    """A block pattern that grows, and counts its groups."""
+def _pieces(rule: Rule, plain: Plain) -> Form:
+    with_id = plain.pattern.startswith(_BEHIND_ID)
+    pattern = plain.pattern.removeprefix(_BEHIND_ID)
+    for client in (CLIENT, PEER):  # of the lines that are plain, both fit the same
+        head, found, tail = pattern.partition(client)
+        if found:
+            return Form(rule, plain, with_id, head, True, tail)
+    head = literal_prefix(pattern)
+    return Form(rule, plain, with_id, head, False, pattern[len(head) :])
 
-    def __init__(self, form: str) -> None:
-        self._form = FORMS[form]
-        self._any = any_record(form)
-        self._groups = 2  # time and host
-        self._tag = 0
-        self._alternatives: list[str] = []
-        self._hot: dict[int, Alternative] = {}
 
-    def add(self, daemons: tuple[str, ...], rules: list[Rule]) -> None:
-        """Add the plain forms of some daemons: tag, pid, an empty group where the body begins, and the forms."""
-        self._tag = self._groups + 1
-        self._groups += 3
-        behind_id = f"{PLAIN_ID}: "
-        forms = [(rule, plain) for rule in rules for plain in rule.plain]
-        without = [self._form_of(*form, 0) for form in forms if not form[1].pattern.startswith(behind_id)]
-        with_id = [form for form in forms if form[1].pattern.startswith(behind_id)]
-        if with_id:
-            self._groups += 1
-            queue_id = self._groups
-            without.append(f"({QUEUE_ID}): (?:{'|'.join(self._form_of(*form, queue_id) for form in with_id)})")
-        tag = rf"([^ \n\[:]*/(?:{'|'.join(daemons)}))"
-        self._alternatives.append(f"{tag}{self._form.open}([0-9]++){self._form.close}()(?:{'|'.join(without)})")
+def tail_pattern(form: Form, names: tuple[str, ...]) -> re.Pattern[bytes]:
+    """The pattern of the tails of a form, with these of its groups."""
+    tail = _GROUP.sub(lambda group: "(" if group[1] in names else "(?:", form.tail)
+    return re.compile(as_branches(rf"{tail}\Z").encode("latin-1"))
 
-    def _form_of(self, rule: Rule, plain: Plain, queue_id: int) -> str:
-        """The alternative of one plain form, without the queue id that it shares with others."""
-        names = [*plain.fields, *rule.noted, *(rule.tally or () if plain.counts else ())]
-        pattern = plain.pattern.removeprefix(f"{PLAIN_ID}: ").replace("[^", r"[^\n")
-        pattern = _GROUP.sub(lambda group: group[0] if group[1] in names else "(?:", pattern)
-        named = re.compile(pattern)
-        tag = self._tag
-        number = {"host": 2, "tag": tag, "pid": tag + 1, "queue_id": queue_id}
-        number |= {name: self._groups + group for name, group in named.groupindex.items()}
-        self._groups += named.groups + 1
-        self._hot[self._groups] = Alternative(
-            rule=rule,
-            is_event=not plain.counts,
-            process=(2, tag, tag + 1),
-            key=(tag, *(number[name] for name in (rule.tally or () if plain.counts else ()))),
-            noted=tuple(number[name] for name in (rule.noted if plain.counts else ())),
-            header=(1, 2, tag, tag + 1),
-            body=tag + 2,
-            plain=plain,
-            fields=tuple(number[name] for name in plain.fields),
-        )
-        return rf"{_GROUP.sub('(', pattern)}(?=\n|\Z)()"
 
-    def finish(self) -> BlockPattern:
-        """Compile it. Last come any record, and a line that is no record."""
-        first = self._groups + 1
-        self._alternatives.append(self._any)
-        row = (1, 2, *range(first, first + 6))
-        pattern = rf"\n(?:{self._form.begin}(?:{'|'.join(self._alternatives)})|([^\n]*+))"
-        hot = tuple(self._hot.get(number) for number in range(row[-1] + 1))
-        return BlockPattern(re.compile(as_branches(pattern).encode("latin-1")), hot, row)
+@lru_cache(maxsize=64)
+def tails_pattern(form: Form, names: tuple[str, ...]) -> re.Pattern[bytes]:
+    """The pattern of many tails of one form at once, each behind a line feed."""
+    tail = _GROUP.sub(lambda group: "(" if group[1] in names else "(?:", form.tail).replace("[^", r"[^\n")
+    return re.compile(as_branches(rf"\n{tail}(?=\n|\Z)").encode("latin-1"))
+
+
+def in_order(form: Form, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the names that are groups of the form's tail, as they follow each other there."""
+    return tuple(name for name in _GROUP.findall(form.tail) if name in names)
+
+
+def _without_groups(pattern: str) -> str:
+    return _GROUP.sub("(?:", pattern)
 
 
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?(?:P<\w+>|[:=!]))?|\)\?(?![?+])|.", re.DOTALL)

@@ -136,7 +136,8 @@ RULES = (
                 r" relay=(?P<relay_name>[^ ,\[]++)(?:\[[^\] ,]*+\])?(?::[0-9]{1,5}+)?,(?: conn_use=[0-9]++,)?"
                 rf" delay={_SECONDS}, delays=(?P<delays>{_SECONDS}/{_SECONDS}/{_SECONDS}/{_SECONDS}),"
                 r"(?: tls=[^ ,]++,)?"
-                r" dsn=(?P<enhanced_code>[0-9]\.[0-9]++\.[0-9]++), status=(?P<status>[A-Za-z-]++) \([^\n]*+"
+                r" dsn=(?P<enhanced_code>[0-9]\.[0-9]++\.[0-9]++), status=(?P<status>[A-Za-z-]++) \(.*+",
+                varied=True,
             ),
         ),
         source="global/log_adhoc.c: log_adhoc",

@@ -175,7 +175,7 @@ CLEANUP = (
         build=_identified,
         kind=MessageIdentified,
         tally=(),
-        plain=(Plain(rf"{PLAIN_ID}: message-id=[^\n]*+"),),
+        plain=(Plain(rf"{PLAIN_ID}: message-id=.*+", varied=True),),
         source="cleanup/cleanup_message.c: cleanup_header_callback",
     ),
     Rule(
@@ -207,7 +207,8 @@ QMGR = (
         plain=(
             Plain(
                 rf"{PLAIN_ID}: from={PLAIN_ADDRESS}, size=(?P<size>[0-9]{{1,18}}+), nrcpt=(?P<recipients>[0-9]{{1,9}}+)"
-                r" \(queue active\)"
+                r" \(queue active\)",
+                varied=True,
             ),
         ),
         source="qmgr/qmgr_message.c: qmgr_message_read",

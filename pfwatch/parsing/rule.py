@@ -6,29 +6,40 @@ This file must never know which rules there are.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
 
 from pfwatch.events import Envelope, Event
 
 Build = Callable[[Envelope, re.Match[bytes]], Event]
+Judge = Callable[..., bool | None]
+Note = Literal["connect", "disconnect", "client", "removed"]
 
 
 @dataclass(frozen=True, eq=False)
 class Plain:
     """The everyday form of a rule's bodies, in which nobody can have typed anything that looks like the line itself.
 
-    It becomes a part of the pattern that cuts whole blocks (`parsing.block`): such lines cost no second look. Whatever
-    it does not fit is read by the rule's own pattern, so it may be as strict as it likes, but it must never fit a body
-    that another rule would read, nor take a field otherwise than `build` does.
+    Such lines are cut by the pattern of whole blocks into what stands before the client, the client, and what stands
+    behind him (`parsing.block`). What this form does not fit is read by the rule's own pattern, so it may be as strict
+    as it likes, but it must never fit a body that another rule would read, nor take a field otherwise than `build`
+    does.
     """
 
     pattern: str
-    """Of the whole body; without alternatives at its top. A negated class never crosses the end of a line."""
-    counts: bool = True
-    """Whether such lines are only counted, by the rule's `tally`; else they are events."""
-    build: Callable[..., Event] | None = None
-    """Makes the event of an envelope and the `fields`; without it the rule's own pattern and `build` do."""
-    fields: tuple[str, ...] = ()
+    """Of the whole body; without alternatives at its top."""
+    varied: bool = False
+    """Whether such lines differ behind the client. Others are alike by the thousand, and each text is read once."""
+    hit: type[Event] | None = None
+    """The kind of event where detection wants each single line: a *hit*. Other lines are only counted, by the rule's
+    `tally`."""
+    key: tuple[str, ...] | None = None
+    """Groups that lines are counted by, instead of the rule's `tally`."""
+    judge: Judge | None = None
+    """Whether a line with this key is a hit, or only counted; None: it is to be read as an event."""
+    failed_login: bool = False
+    """Whether an AUTH command of the client failed; `sessions/` counts these against the sums of a disconnect."""
 
 
 _PIECE = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()|]", re.DOTALL)
@@ -76,29 +87,32 @@ class Rule:
     """What `build` makes of a line that is only counted."""
     asks: str | None = None
     """What `sessions/` is asked before a line is only counted: `unspoken`. If it says so, the line is an event."""
-    notes: str | None = None
-    """What `sessions/` remembers of the line, even when it is only counted: `connect`, `disconnect`, `client`,
-    `removed`."""
+    notes: Note | None = None
+    """What `sessions/` remembers of the line, even when it is only counted."""
     noted: tuple[str, ...] = ()
     """The groups that it is asked with and remembers."""
+    measure: Callable[[bytes | None], Any] | None = None
+    """What is remembered of the last of them, where that is not the text itself."""
     fallback: bool = False
     """Reads what no rule before it does: the only one that may fit the example of another."""
     until: str | None = None
     source: str = ""
     """The place in the Postfix source that writes it."""
-    prefix: bytes = field(init=False, repr=False)
-    """The text that every body begins with, as far as the pattern says it plainly."""
-    compiled: re.Pattern[bytes] = field(init=False, repr=False)
-    counted: tuple[re.Pattern[bytes], ...] = field(init=False, repr=False)
-    """The patterns of lines that are only counted."""
 
-    def __post_init__(self) -> None:
-        """Compile the patterns."""
-        object.__setattr__(self, "prefix", literal_prefix(self.pattern).encode())
-        compiled = re.compile(self.pattern.encode() + rb"\Z", re.DOTALL)
-        object.__setattr__(self, "compiled", compiled)
-        counted: tuple[re.Pattern[bytes], ...] = ()
-        if self.tally is not None:
-            strict = (plain.pattern for plain in self.plain if plain.counts)
-            counted = tuple(re.compile(text.encode() + rb"\Z", re.DOTALL) for text in strict) or (compiled,)
-        object.__setattr__(self, "counted", counted)
+    @cached_property
+    def prefix(self) -> bytes:
+        """The text that every body begins with, as far as the pattern says it plainly."""
+        return literal_prefix(self.pattern).encode()
+
+    @cached_property
+    def compiled(self) -> re.Pattern[bytes]:
+        """The pattern of a whole body. Compiled when a line asks for it: most rules never read one."""
+        return re.compile(self.pattern.encode() + rb"\Z", re.DOTALL)
+
+    @cached_property
+    def counted(self) -> tuple[tuple[re.Pattern[bytes], Judge | None], ...]:
+        """The patterns of lines that are only counted, where the judge has nothing against it."""
+        if self.tally is None:
+            return ()
+        strict = ((one.pattern.encode() + rb"\Z", one.judge) for one in self.plain)
+        return tuple((re.compile(text, re.DOTALL), judge) for text, judge in strict) or ((self.compiled, None),)

@@ -34,10 +34,7 @@ _DOVECOT = re.compile(rb"Connection lost|Can't connect|Authentication backend er
 
 def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
     """The cause by the reason, the first that fits; a name or none decides where no reason is given."""
-    return _failed(envelope, found["client"], found["method"], found["reason"], found["username"])
-
-
-def _failed(envelope: Envelope, who: bytes, method: bytes, said: bytes | None, name: bytes | None) -> Event:
+    who, method, said, name = found["client"], found["method"], found["reason"], found["username"]
     username = None if name in (None, b"", b"(unavailable)") else untrusted(name)
     backend, cause, reason = _judged(said or b"", name is not None and username is None)
     if backend is not None:
@@ -58,6 +55,12 @@ def _judged(reason: bytes, nameless: bool) -> tuple[Literal["dovecot", "cyrus"] 
         if nameless:
             cause = "protocol"  # Dovecot never saw a name
     return None, cause, untrusted(reason)
+
+
+def _is_guess(_method: bytes, reason: bytes) -> bool | None:
+    """Whether it was refused for what was said of an account. Another failure is no mere count."""
+    backend, cause, _ = _judged(reason, False)
+    return True if backend is None and cause == "credentials" else None
 
 
 _method = lru_cache(maxsize=256)(untrusted)
@@ -103,10 +106,12 @@ RULES = (
         plain=(
             Plain(
                 rf"warning: {CLIENT}: SASL (?P<method>[A-Z0-9-]++) authentication failed: (?P<reason>[^,]*+)"
-                r"(?:, sasl_username=(?P<username>[^\n]*+))?",
-                counts=False,
-                build=_failed,
-                fields=("client", "method", "reason", "username"),
+                r"(?:, sasl_username=(?P<username>(?!\(unavailable\)\Z).++))?",
+                varied=True,
+                hit=AuthFailed,
+                key=("method", "reason"),
+                judge=_is_guess,
+                failed_login=True,
             ),
         ),
         source="smtpd/smtpd_sasl_glue.c: smtpd_sasl_authenticate",

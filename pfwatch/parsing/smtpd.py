@@ -46,6 +46,15 @@ def _connected(envelope: Envelope, found: re.Match[bytes]) -> Event:
     return ClientConnected(envelope, client(found))
 
 
+_FAILED_AUTH = re.compile(rb" auth=([0-9]{1,9})/([0-9]{1,9})(?= |\Z)")
+
+
+def failed_logins(commands: bytes | None) -> int:
+    """How many AUTH commands failed by the counts at the end of a session."""
+    found = _FAILED_AUTH.search(commands or b"")
+    return int(found[2]) - int(found[1]) if found else 0
+
+
 _COMMAND = re.compile(rb" ([a-z]+)=([0-9]{1,9})(?:/([0-9]{1,9}))?(?= |\Z)")
 
 
@@ -156,17 +165,23 @@ _PLAIN_REPLY = (
     rf" (?:[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}} )?(?:{_TYPED}: )?"
 )
 _PLAIN_TAIL = (
-    rf"; (?:from={_TYPED} )?(?:to={_TYPED} )?(?:proto=E?SMTP)?(?: helo={_TYPED})?"
+    r'; (?:from=<(?P<sender>[^<>"; ]*+)> )?(?:to=<(?P<recipient>[^<>"; ]*+)> )?'
+    rf"(?:proto=E?SMTP)?(?: helo={_TYPED})?"
     r'(?: sasl_method=[^<>"; ]*+ sasl_username=[^<>"; ]*+)?'
 )
-_PLAIN_REJECT = rf'{_PLAIN_REPLY}(?!Relay access denied)(?P<about>[^;<>"]++){_PLAIN_TAIL}'
-"""A refusal that is no relay attempt, and in which nobody can have typed anything that looks like the line itself."""
-_PLAIN_LISTED = (
-    rf"{_PLAIN_REPLY}(?P<about>Service unavailable; [A-Za-z -]++ \[[^\] <>\";]*+\] blocked using [^<>\"; ]++)"
-    rf"(?:; [^<>\";]++)?{_PLAIN_TAIL}"
+_PLAIN_REJECT = (
+    rf"{_PLAIN_REPLY}"
+    r"(?:Service unavailable; [A-Za-z -]++\[[^\] <>\";]*+\] (?P<listed>blocked using [^<>\"; ]++)(?:; [^<>\";]++)?"
+    rf'|(?P<about>[^;<>"]++)){_PLAIN_TAIL}'
 )
-"""The default_rbl_reply; with what the list's operator says of the client, where that looks like nothing else."""
-_PLAIN_RELAY = rf"{_PLAIN_REPLY}Relay access denied{_PLAIN_TAIL}"
+"""A refusal in which nobody can have typed anything that looks like the line itself: the default_rbl_reply, with what
+the list's operator says of the client, or any text."""
+
+
+def _is_relay_attempt(_stage: bytes, _code: bytes, about: bytes | None, _listed: bytes | None) -> bool:
+    return about is not None and about.endswith(b"Relay access denied")
+
+
 _HEAD = "Nov 22 09:53:31 mx1 postfix/smtpd[229]: "
 _WHATSUP = "smtpd/smtpd_check.c: log_whatsup"
 
@@ -199,6 +214,7 @@ RULES = (
         asks="unspoken",
         notes="disconnect",
         noted=("host", "tag", "pid", "commands"),
+        measure=failed_logins,
         source="smtpd/smtpd.c: smtpd_service",
     ),
     Rule(
@@ -236,8 +252,8 @@ RULES = (
         words=("reject",),
         build=_refused,
         kind=Rejected,
-        tally=("stage", "code", "about"),
-        plain=(Plain(_PLAIN_REJECT), Plain(_PLAIN_LISTED), Plain(_PLAIN_RELAY, counts=False)),
+        tally=("stage", "code", "about", "listed"),
+        plain=(Plain(_PLAIN_REJECT, varied=True, hit=RelayDenied, judge=_is_relay_attempt),),
         source=_WHATSUP,
     ),
     Rule(

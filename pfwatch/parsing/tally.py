@@ -7,9 +7,12 @@ from collections.abc import Mapping
 
 import msgspec
 
+from pfwatch.events import Event
 from pfwatch.parsing.rule import Rule
 
-Key = bytes | tuple[bytes | None, ...]
+Key = tuple[bytes | None, ...]
+Counted = tuple[Rule, type[Event] | None]
+"""A rule and the kind of event that these lines of it are."""
 
 SLASH_IN_TAG = (
     "a syslog template cuts the program name at the slash: every daemon is logged as `postfix`, and its lines cannot "
@@ -28,19 +31,16 @@ class Tally(msgspec.Struct):
     foreign: int = 0
     unsupported: int = 0
     malformed: int = 0
-    counts: dict[Rule, dict[Key, int]] = {}
-    """Rule -> the tag, or the tag and the rule's tally groups -> how often, repeats included."""
+    counts: dict[Counted, dict[Key, int]] = {}
+    """What was counted -> the tag and the groups that it is counted by -> how often, repeats included."""
     unread: dict[tuple[bytes, str], int] = {}
     """(tag, severity) -> lines of Postfix without a rule, repeats included."""
     misnamed: int = 0
     """Unsupported lines under the bare tag `postfix`: a syslog template cuts the program name at the slash."""
 
-    def add(self, rule: Rule, keys: Mapping[Key, int]) -> None:
-        """Add counts of a rule."""
-        counts = self.counts.setdefault(rule, {})
-        if not counts:
-            counts.update(keys)
-            return
+    def add(self, rule: Rule, kind: type[Event] | None, keys: Mapping[Key, int]) -> None:
+        """Add counts of a rule's lines that are events of this kind."""
+        counts = self.counts.setdefault((rule, kind), {})
         for key, weight in keys.items():
             counts[key] = counts.get(key, 0) + weight
 

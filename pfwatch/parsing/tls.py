@@ -105,7 +105,7 @@ _SUMMARY = (
 )
 _PLAIN_SUMMARY = (
     r"(?P<protocol>[A-Za-z0-9.]++) with cipher (?P<cipher>[A-Za-z0-9_:-]++)"
-    r" \((?P<bits>[0-9]{1,5}+)/(?P<algorithm_bits>[0-9]{1,5}+) bits\)[^\n]*+"
+    r" \((?P<bits>[0-9]{1,5}+)/(?P<algorithm_bits>[0-9]{1,5}+) bits\).*+"
 )
 _TALLY = ("trust", "protocol", "cipher", "bits", "algorithm_bits")
 

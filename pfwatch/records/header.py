@@ -20,23 +20,22 @@ _BSD_TIME = rf"[A-Z][a-z][a-z] [ 0-3][0-9] {_CLOCK}(?:\.[0-9]{{1,9}})?"
 _ISO_TIME = rf"[0-9]{{4}}-[01][0-9]-[0-3][0-9]T{_CLOCK}(?:[.,][0-9]{{1,9}})?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?"
 _UNIX_TIME = r"[0-9]{9,11}\.[0-9]{1,9}"
 
-_TAG = r"[^ \n\[:]++"
-_BODY = rf"((?:({QUEUE_ID}): )?([^ :=\n]*+)[^\n]*+)"
+_WORD = r"[^ :=\n]*+"
+_BODY = rf"((?:({QUEUE_ID}): )?({_WORD})[^\n]*+)"
 
 
 class Form(NamedTuple):
-    """How a header is written, as pieces of a pattern: `begin` tag `open` pid `close` body."""
+    """How a header is written, as pieces of a pattern: `begin` host, blank, `tag` `end` body."""
 
     begin: str
-    """Up to the tag; its two groups are time and host."""
-    open: str
-    close: str
-    header: str
-    """From the tag to the body where the record may be anybody's; its two groups are tag and pid."""
+    """Up to the host; its one group is the time."""
+    tag: str
+    end: str
+    """Between tag and body; its one group is the pid."""
 
 
 def _tagged(time: str, *, before: str = "") -> Form:
-    return Form(rf"{before}({time}) ([^ \n]++) ", r"\[", r"\]: ?+", rf"({_TAG})(?:\[([0-9]++)\])?: ?+")
+    return Form(rf"{before}({time}) ", r"[^ \n\[:]++", r"(?:\[([0-9]++)\])?: ?+")
 
 
 _SD = r'(?:-|(?:\[(?:[^\]"\n]++|"(?:[^"\\\n]++|\\.)*")*\])+)(?: (?:\xef\xbb\xbf)? ?+|(?=\n|\Z))'
@@ -55,10 +54,9 @@ FORMS: Final[dict[str, Form]] = {
     "unix": _tagged(_UNIX_TIME),
     # RFC 5424: <PRI>1 TIME HOST APP-NAME PROCID MSGID STRUCTURED-DATA MSG
     "rfc5424": Form(
-        rf"<[0-9]{{1,3}}>1 ({_ISO_TIME}) ([^ \n]++) ",
-        " ",
-        rf" [^ \n]++ {_SD}",
-        rf"([^ \n]++) (?:-|([0-9]++)|[^ \n]++) [^ \n]++ {_SD}",
+        rf"<[0-9]{{1,3}}>1 ({_ISO_TIME}) ",
+        r"[^ \n]++",
+        rf" (?:-|([0-9]++)|[^ \n]++) [^ \n]++ {_SD}",
     ),
     # as BSD, with the priority that stands on the wire
     "wire": _tagged(f"(?:{_BSD_TIME}|{_ISO_TIME})", before="<[0-9]{1,3}>"),
@@ -81,7 +79,8 @@ class Row(NamedTuple):
 @lru_cache(maxsize=16)
 def compile_form(form: str) -> re.Pattern[bytes]:
     """The pattern of a form for whole blocks; its eight groups are the fields of a `Row`."""
-    return re.compile(rf"\n(?:{FORMS[form].begin}{any_record(form)}|([^\n]*+))".encode("latin-1"))
+    begin, tag, end = FORMS[form]
+    return re.compile(rf"\n(?:{begin}([^ \n]++) ({tag}){end}{_BODY}|([^\n]*+))".encode("latin-1"))
 
 
 def row_of(line: bytes) -> Row | None:
@@ -93,13 +92,10 @@ def row_of(line: bytes) -> Row | None:
     return None
 
 
-def any_record(form: str) -> str:
-    """The rest of a record's pattern behind its host: the groups tag, pid, body, queue id and word."""
-    return FORMS[form].header + _BODY
-
-
 BODY: Final = re.compile(_BODY.encode())
 """Body, queue id and word of a body alone."""
+FIRST_WORD: Final = re.compile(_WORD.encode())
+"""Of what stands behind the queue id."""
 
 REPEATED: Final = re.compile(rb"message repeated ([0-9]{1,6}) times?: \[ ?(.*)\]", re.DOTALL)
 """rsyslog's `$RepeatedMsgReduction`: the line stood once before and came N times more."""

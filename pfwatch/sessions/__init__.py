@@ -4,8 +4,7 @@ Enters: lines and events in the order of the log, through the methods that the s
 what earlier lines know of it, and the finished events. This package must never know how a line is read, nor who counts.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,7 +28,9 @@ from pfwatch.events import (
     TlsFailed,
 )
 from pfwatch.parsing.fragments import client_of
-from pfwatch.parsing.listener import Process
+from pfwatch.parsing.hits import Hit, built
+from pfwatch.parsing.listener import MessageKey, Process
+from pfwatch.parsing.smtpd import failed_logins
 from pfwatch.sessions.handshakes import Handshakes
 from pfwatch.sessions.messages import Messages, OfMessage
 from pfwatch.sessions.trouble import Troubles
@@ -42,17 +43,6 @@ MOST_SESSIONS = 20_000
 OfSession = TypeVar("OfSession", TlsDetail, AuthBackendFailed, ProxyVerdict, Rejected)
 """What has its client from the connection that its process serves, where the line does not say it."""
 OfAny = TypeVar("OfAny", AuthDetail, ServiceHealth)
-
-_FAILED_AUTH = re.compile(rb" auth=([0-9]{1,9})/([0-9]{1,9})(?= |\Z)")
-
-
-class Session(msgspec.Struct):
-    """One connection, by the process that serves it."""
-
-    client: bytes | None = None
-    """As Postfix wrote it; read when somebody asks."""
-    auth_failed: int = 0
-    """AUTH commands that a line of their own speaks of."""
 
 
 class Sessions:
@@ -68,11 +58,14 @@ class Sessions:
             "removed": self._removed,
         }
         self.asks: Mapping[str, Callable[..., bool]] = {"unspoken": self._unspoken}
-        self.finished: list[Event] = []
-        self._sessions: Table[Process, Session] = Table(Process, Session, MOST_SESSIONS, keep=keep)
+        self.finished: list[Event | Hit] = []
+        self.clients: Table[Process, bytes] = Table(Process, bytes, MOST_SESSIONS, keep=keep)
+        self.failures: Table[Process, int] = Table(Process, int, MOST_SESSIONS, keep=keep)
         self._messages = Messages(keep=keep)
+        self.messages = self._messages.rows
         self._handshakes = Handshakes(self.watch, self._finish, keep=keep)
         self._unwritten = Unwritten(keep=keep)
+        self.reused: Container[MessageKey] = self._unwritten.oversized.rows
         self._troubles = Troubles(keep=keep)
         self._follow: dict[type[Event], Callable[[Any, Process], Event]] = {
             TlsFailed: self._handshakes.failed,
@@ -117,8 +110,16 @@ class Sessions:
         """Close everything: no line follows."""
         self._handshakes.finish()
 
+    def accepted(self, key: MessageKey) -> None:
+        """A queue id belongs to another message from now on."""
+        self._unwritten.accepted(*key)
+
     def take(self) -> list[Event]:
-        """The finished events since the last call."""
+        """The finished events since the last call, in their order."""
+        return [built(one) for one in self.take_unbuilt()]
+
+    def take_unbuilt(self) -> list[Event | Hit]:
+        """The same, with hits as they came."""
         finished, self.finished = self.finished, []
         return finished
 
@@ -134,8 +135,9 @@ class Sessions:
 
     def _tables(self) -> dict[str, Table[Any, Any]]:
         return {
-            "session": self._sessions,
-            "message": self._messages.rows,
+            "client": self.clients,
+            "failure": self.failures,
+            "message": self.messages,
             "handshake": self._handshakes.failures,
             "library": self._handshakes.words,
             "oversized": self._unwritten.oversized,
@@ -149,18 +151,17 @@ class Sessions:
         return event
 
     def _connected(self, host: bytes, tag: bytes, pid: bytes, client: bytes) -> None:
-        self._sessions.put((host, tag, pid), Session(client))
+        self.clients.put((host, tag, pid), client)
+        self.failures.drop((host, tag, pid))
 
     def _left(self, host: bytes, tag: bytes, pid: bytes, _commands: bytes | None) -> None:
-        self._sessions.drop((host, tag, pid))
+        self.clients.drop((host, tag, pid))
+        self.failures.drop((host, tag, pid))
 
     def _unspoken(self, host: bytes, tag: bytes, pid: bytes, commands: bytes | None) -> bool:
-        """Whether a session ends with failed AUTH commands that no other line speaks of."""
-        found = _FAILED_AUTH.search(commands or b"")
-        if found is None:
-            return False
-        session = self._sessions.get((host, tag, pid))
-        return int(found[2]) - int(found[1]) > (session.auth_failed if session else 0)
+        """Whether AUTH commands failed that no line speaks of."""
+        failed = failed_logins(commands)
+        return failed > 0 and failed > (self.failures.get((host, tag, pid)) or 0)
 
     def _accepted(self, host: bytes, queue_id: bytes, client: bytes, username: bytes | None) -> None:
         self._messages.accepted(host, queue_id, client, username)
@@ -171,8 +172,8 @@ class Sessions:
 
     def _client(self, process: Process) -> Client | None:
         """Whom a process of smtpd serves; other daemons have no sessions."""
-        session = self._sessions.get(process)
-        return client_of(session.client) if session and session.client else None
+        client = self.clients.get(process)
+        return client_of(client) if client else None
 
     def _library_problem(self, event: TlsDetail, process: Process) -> Event:
         part = self._handshakes.library(event, process)
@@ -194,9 +195,8 @@ class Sessions:
     def _auth_failed(self, event: AuthFailed | AuthBackendFailed, process: Process) -> Event:
         if event.envelope.part_of is not None:
             return event
-        session = self._sessions.get(process) or Session()
-        session.auth_failed += event.envelope.weight if event.client else 0
-        self._sessions.put(process, session)
+        if event.client is not None:
+            self.failures.put(process, (self.failures.get(process) or 0) + event.envelope.weight)
         if isinstance(event, AuthBackendFailed):
             event = self._with_session(event, process)
         return self._finish(event)
@@ -234,8 +234,7 @@ class Sessions:
 
     def _probed(self, event: ClientDisconnected, process: Process) -> None:
         succeeded, every = event.commands.get("auth", (0, 0))
-        session = self._sessions.get(process)
-        spoken_of = session.auth_failed if session else 0
+        spoken_of = self.failures.get(process) or 0
         if every - succeeded > spoken_of:
             envelope = msgspec.structs.replace(event.envelope, derived=True, rule=None)
             self.finished.append(AuthProbed(envelope, event.client, every - succeeded - spoken_of, succeeded))

@@ -44,6 +44,8 @@ class Handshakes:
         self.failures: Table[Process, Handshake] = Table(Process, Handshake, MOST_WAITING, keep=keep)
         self.words: Table[Process, list[TlsDetail]] = Table(Process, list[TlsDetail], MOST_WAITING, keep=keep)
         self._watch = watch
+        self._due = float("inf")
+        """A moment up to which nobody has waited long enough."""
         self._finish = finish
 
     def spoke(self, process: Process, body: bytes) -> None:
@@ -66,7 +68,7 @@ class Handshakes:
         else:
             self._close(process)
             self.failures.put(process, Handshake(event))
-            self._watch.add(process)
+            self._wait(process, event.envelope.at)
         return event
 
     def library(self, event: TlsDetail, process: Process) -> TlsDetail | None:
@@ -85,17 +87,20 @@ class Handshakes:
         for word in words[:-MOST_WORDS]:
             self._finish(word)
         self.words.put(process, words[-MOST_WORDS:])
-        self._watch.add(process)
+        self._wait(process, event.envelope.at)
         return _part(event, None)
 
     def tick(self, now: float) -> None:
         """Close what waited long enough."""
+        if now <= self._due:
+            return
         for process, failure in self.failures.oldest():
             if failure.event.envelope.at + WAIT < now:
                 self._close(process)
         for process, words in self.words.oldest():
             if words[0].envelope.at + WAIT < now:
                 self._close(process)
+        self._due = self.waiting_since() + WAIT
 
     def finish(self) -> None:
         """Close everything."""
@@ -113,6 +118,11 @@ class Handshakes:
     def resume(self) -> None:
         """Watch again whoever is waited for, after a restart."""
         self._watch.update(self.failures.rows, self.words.rows)
+        self._due = self.waiting_since() + WAIT
+
+    def _wait(self, process: Process, at: float) -> None:
+        self._watch.add(process)
+        self._due = min(self._due, at + WAIT)
 
     def _close(self, process: Process) -> None:
         """End the waiting for a process: what has not come does not come any more."""

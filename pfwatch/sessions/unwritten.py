@@ -9,8 +9,7 @@ Anybody can send a message that is too large. What cleanup says of it must not l
 import msgspec
 
 from pfwatch.events import Rejected, ServiceHealth
-from pfwatch.parsing.listener import Process
-from pfwatch.sessions.messages import Key
+from pfwatch.parsing.listener import MessageKey, Process
 from pfwatch.table import Table
 
 MOST_OVERSIZED = 1_000
@@ -34,7 +33,7 @@ class Unwritten:
     """Follows these messages by queue id, and cleanup's last line, which has none, by its process or else its host."""
 
     def __init__(self, *, keep: bool) -> None:
-        self.oversized: Table[Key, Oversized] = Table(Key, Oversized, MOST_OVERSIZED, keep=keep)
+        self.oversized: Table[MessageKey, Oversized] = Table(MessageKey, Oversized, MOST_OVERSIZED, keep=keep)
         self.failed: Table[Process, str] = Table(Process, str, MOST_FAILED, keep=keep)
         """cleanup processes whose close error is still to come -> the kind of the event that it is a part of."""
 

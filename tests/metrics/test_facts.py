@@ -9,9 +9,11 @@ from pfwatch.events import Client, Envelope, Event, Untrusted
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.metrics.tallies import TALLIES, tally
+from pfwatch.parsing.grammar import every_rule
 
 CLIENT = Client("192.0.2.7", None, None)
 NOTHING = Untrusted("")
+EVERY = every_rule()
 
 
 def envelope(daemon: str = "smtpd", service: str | None = "postfix", **others: Any) -> Envelope:
@@ -97,7 +99,7 @@ BOTH_WAYS: list[tuple[str, str, tuple[bytes | None, ...], Event]] = [
     ("session-aborted", "postfix/submission", (b"lost connection", b"HACKED"), aborted("lost_connection", "HACKED")),
     ("smtpd-client", "postfix", (), accepted()),
     ("smtpd-client", "postfix", (b"PLAIN",), accepted(method="PLAIN")),
-    ("smtpd-reject", "postfix", (b"RCPT", b"550", b"Service unavailable; Client host [x] blocked using y"),
+    ("smtpd-reject", "postfix", (b"RCPT", b"550", None, b"blocked using y"),
      rejected("RCPT", 550)),
     ("smtpd-rate-limited", "postfix", (b"AUTH command rate",),
      events.RateLimited(envelope(), CLIENT, "auth_rate", 31, "submission")),
@@ -127,13 +129,31 @@ def test_a_tallied_line_adds_what_its_event_adds(
     tallied, recorded = Counters(), Counters()
     if rule == "delivery":
         daemon, status, delays, code, relay = fields
-        tally(tallied, rule, {(b"postfix/" + (daemon or b""), status, code, relay, delays): 3})
+        delivered = EVERY["delivery"][0]
+        key = (b"postfix/" + (daemon or b""), status, code, relay, delays)
+        tally(tallied, (delivered, delivered.kind), {key: 3})
     else:
         TALLIES[rule](tallied, service, fields, 3)
     for _ in range(3):
         record(recorded, event)
     assert tallied.shown() == recorded.shown()
     assert tallied.changed()
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields", "event"),
+    [
+        ("smtpd-sasl-failed", (b"login", b"x"), auth_failed("login", "credentials")),
+        ("smtpd-reject", (b"RCPT", b"554", b"Relay access denied", None), relay_denied()),
+    ],
+)
+def test_a_hit_adds_what_its_event_adds(rule: str, fields: tuple[bytes | None, ...], event: Event) -> None:
+    counted, recorded = Counters(), Counters()
+    tally(counted, (EVERY[rule][0], type(event)), {(b"postfix/smtpd", *fields): 3})
+    for _ in range(3):
+        record(recorded, event)
+    assert counted.shown() == recorded.shown()
+    assert counted.changed()
 
 
 def test_every_rule_that_is_tallied_is_compared_with_its_event() -> None:

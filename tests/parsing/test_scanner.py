@@ -7,7 +7,7 @@ from datetime import UTC
 
 import pytest
 
-from pfwatch.events import Event
+from pfwatch.events import AuthFailed, Event, RelayDenied
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.metrics.tallies import tally as count_tally
@@ -80,16 +80,20 @@ def test_any_bytes_are_read_without_a_crash_and_accounted_for() -> None:
 
 def counters_of(log: bytes, *, every_event: bool) -> tuple[Counter[str], dict[object, float]]:
     """How often each kind was seen, and every counter, by way of events or of tallies."""
-    events, tally = read(log, every_event=every_event)
-    counters, kinds = Counters(), Counter[str]()
+    sessions = Sessions()
+    scanner = Scanner(sessions, TimeReader(UTC), every_event=every_event)
+    scanner.scan(log, REFERENCE)
+    sessions.finish()
+    counters, kinds, tally = Counters(), Counter[str](), scanner.take()
     counters.changed()
-    for event in events:
-        record(counters, event)
-        kinds[event.kind] += event.envelope.weight
-    for rule, keys in tally.counts.items():
-        assert rule.kind is not None
-        count_tally(counters, rule.name, keys)
-        kinds[rule.kind.kind] += sum(keys.values())
+    for event in sessions.take_unbuilt():
+        if not isinstance(event, tuple):  # hits are in the tally
+            record(counters, event)
+            kinds[event.kind] += event.envelope.weight
+    for (rule, kind), keys in tally.counts.items():
+        assert kind is not None
+        count_tally(counters, (rule, kind), keys)
+        kinds[kind.kind] += sum(keys.values())
     if not every_event:
         for (tag, severity), weight in tally.unread.items():
             known = postfix_tag(tag)
@@ -109,6 +113,14 @@ def test_counted_lines_and_events_say_the_same(version: str, name: str) -> None:
         del by_events[0][unread]
     assert by_tallies == by_events
     assert by_tallies[1]
+
+
+@pytest.mark.parametrize(("version", "name"), EVERY_LOG)
+def test_a_hit_that_is_built_is_the_event_of_its_line(version: str, name: str) -> None:
+    """Whatever is an event in both forms is the same event."""
+    every, counting = (read(logs(version)[name], every_event=form)[0] for form in (True, False))
+    hits = [event for event in counting if isinstance(event, AuthFailed | RelayDenied)]
+    assert hits == [event for event in every if isinstance(event, AuthFailed | RelayDenied)]
 
 
 def test_the_tally_of_unread_lines_is_taken_once() -> None:

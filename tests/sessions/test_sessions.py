@@ -250,10 +250,10 @@ def test_a_restart_after_any_line_goes_on_identically() -> None:
 
 def test_drain_gives_each_change_once_and_says_what_is_gone(log: Log) -> None:
     log.write("connect from unknown[192.0.2.1]")
-    assert [value is not None for value in log.sessions.drain()["session"].values()] == [True]
+    assert [value is not None for value in log.sessions.drain()["client"].values()] == [True]
     assert not any(log.sessions.drain().values())
     log.write("disconnect from unknown[192.0.2.1] commands=0/0")
-    assert list(log.sessions.drain()["session"].values()) == [None]
+    assert list(log.sessions.drain()["client"].values()) == [None]
 
 
 class TestClientOfOtherLines:

@@ -1,0 +1,76 @@
+"""Hits: lines of which detection wants each one, but nearly always only their number.
+
+Enters: the pieces of plain lines as the scanner cut them. Leaves: `Hit`s, and whatever is asked of them: the event, the
+record, the texts in it. This file must never know who counts them.
+
+An attack is a million failed logins. A hit is such an event that nobody has built yet: it holds the pieces of its line
+and costs a tenth.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pfwatch.events import Client, Envelope, Event, Severity
+from pfwatch.parsing.block import Form, in_order, tails_pattern
+from pfwatch.parsing.fragments import client_of
+from pfwatch.records.time import Moment
+
+SEVERITIES: dict[str, Severity] = {"warning": "warning", "error": "error", "fatal": "fatal", "panic": "panic"}
+TRUNCATED = 2000
+"""Bytes of a body at which Postfix cuts (MSG_SYSLOG_RECLEN)."""
+
+
+class Hits:
+    """What all hits of one origin and head have in common."""
+
+    __slots__ = ("daemon", "form", "head", "host", "kind", "service", "tag")
+
+    def __init__(self, form: Form, host: bytes, tag: bytes, service: str, daemon: str, head: bytes) -> None:
+        self.form, self.host, self.tag, self.service, self.daemon, self.head = form, host, tag, service, daemon, head
+        self.kind: type[Event] = form.plain.hit or Event
+
+    def texts(self, tails: Sequence[bytes], groups: tuple[str, ...]) -> Sequence[Sequence[bytes]]:
+        """These groups of several tails, a column each; empty where a tail lacks one."""
+        rows: list[Any] = tails_pattern(self.form, groups).findall(b"\n" + b"\n".join(tails))
+        if len(groups) == 1:
+            return (rows,)
+        columns = dict(zip(in_order(self.form, groups), zip(*rows, strict=True), strict=True))
+        return tuple(columns[group] for group in groups)
+
+
+Hit = tuple[Hits, Moment, bytes, bytes, bytes, bytes, bytes]
+"""What they have in common; the moment; time, pid, queue id, client and tail as they stand in the log. A plain tuple,
+because there are so many."""
+
+
+def record_of(hit: Hit) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """Time, host, tag, pid and body as they stand in the log."""
+    hits, _, time, pid, queue_id, client, tail = hit
+    body = hits.head + client + tail
+    return time, hits.host, hits.tag, pid, queue_id + b": " + body if queue_id else body
+
+
+def client_of_hit(hit: Hit) -> Client:
+    """Who it was."""
+    return client_of(hit[5])
+
+
+def event_of(hit: Hit) -> Event:
+    """The event, as the line's rule builds it."""
+    hits, moment, *_ = hit
+    record = record_of(hit)
+    body, rule = record[-1], hits.form.rule
+    found = rule.compiled.match(body)
+    if found is None:
+        raise AssertionError(f"{rule.name} does not read what its plain form reads: {body!r}")
+    severity = "info" if hit[4] else SEVERITIES.get(rule.words[0], "info")
+    envelope = Envelope(
+        moment.at, moment.stamp, hits.host.decode("utf-8", "backslashreplace"), hits.service, hits.daemon,
+        int(record[3][:18]), severity, 1, len(body) >= TRUNCATED, rule.name, None, False, record,
+    )  # fmt: skip
+    return rule.build(envelope, found)
+
+
+def built(one: Event | Hit) -> Event:
+    """An event, built if it is a hit."""
+    return event_of(one) if isinstance(one, tuple) else one
