@@ -21,6 +21,7 @@ from pfwatch.events import (
     Event,
     MessageAccepted,
     MessageQueued,
+    MessageRemoved,
     MilterAction,
     Notified,
     PolicyAction,
@@ -345,6 +346,8 @@ class Messages:
                 self.kept.discard(event.queue_id)
             case Notified():
                 self.origins[event.notice_queue_id or ""] = "bounce"
+            case MessageRemoved(action="removed"):
+                self.origins.pop(event.queue_id, None)
             case MessageQueued(reactivated=False):
                 yield from self._queued(event)
             case MilterAction() | ContentAction() | PolicyAction() if event.action in {"hold", "discard"}:
