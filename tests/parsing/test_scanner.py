@@ -112,7 +112,7 @@ def test_counted_lines_and_events_say_the_same(version: str, name: str) -> None:
     for unread in ("unsupported", "foreign", "malformed"):
         del by_events[0][unread]
     assert by_tallies == by_events
-    assert by_tallies[1]
+    assert by_tallies[1] or name == "imap_brute.log", "only Dovecot speaks there"
 
 
 @pytest.mark.parametrize(("version", "name"), EVERY_LOG)

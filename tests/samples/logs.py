@@ -1,8 +1,9 @@
-"""The sample logs: what real Postfix servers wrote while they were attacked, with the truth of what was done to them.
+"""The sample logs: what real Postfix servers wrote while they were used and attacked, with the truth of what was done.
 
 Enters: the archives beside this file. Leaves: logs as bytes, truths as tables, and the events of a log. One archive
 for each Postfix release holds `<story>.log` (BSD header) and `<story>.rfc3339.log` (the same records; not for stories
-that start with `postlogd`, which has one form only). Addresses and names were replaced by those for documentation.
+that start with `postlogd`, which has one form only), and that of 3.7 `grammar_tour.log`, as many different lines as
+one run could make. Addresses and names were replaced by those for documentation.
 """
 
 import json
@@ -24,6 +25,7 @@ STORIES = (
     "brute_force", "brute_force_v6", "spray", "distributed", "relay", "tls_errors", "multi_instance",
     "rsyslog_repeated", "injection", "postlogd_brute_force", "postlogd_relay", "postlogd_injection",
 )  # fmt: skip
+"""Those in which strangers do nothing but attack smtpd; `truth` has all."""
 REFERENCE = 1_795_435_200.0
 """2026-11-23 12:00 UTC: the logs are of the day before."""
 
@@ -42,15 +44,29 @@ def logs(version: str) -> dict[str, bytes]:
 
 @cache
 def truth(version: str) -> dict[str, dict[str, Any]]:
-    """Story -> `lines`, and how often what was done, by address (`auth_failed_accounts`: by name as it was sent)."""
+    """Story -> `lines`, and tables of what was done.
+
+    By address: `auth_failed`, `auth_succeeded`, `relay_denied`, `imap_failed`; by class, then address: `auth_other`,
+    `rejected`, `tls_failed`, `rate_limited`, `postscreen`, `protocol`, and `outage`, which was our own; by name as it
+    was sent: `auth_failed_accounts`; by service: `auth_failed_services`; by status: `deliveries`. `sent` (by account),
+    `inbound` (by address) and `local` are [messages, recipients].
+    """
     found: dict[str, dict[str, Any]] = json.loads((HERE / f"postfix-{version}.json").read_text())
     return found
 
 
-def read(log: bytes, *, every_event: bool = True, reference: float = REFERENCE) -> tuple[list[Event], Tally]:
+def stories(version: str) -> list[tuple[str, str]]:
+    """Story and file name of every log whose truth is known."""
+    forms = [(story, f"{story}.{form}") for story in truth(version) for form in ("log", "rfc3339.log")]
+    return [(story, name) for story, name in forms if name in logs(version)]
+
+
+def read(
+    log: bytes, *, every_event: bool = True, reference: float = REFERENCE, dovecot: bool = False
+) -> tuple[list[Event], Tally]:
     """The finished events of a log, read at once, and what became of its lines."""
     sessions = Sessions()
-    scanner = Scanner(sessions, TimeReader(UTC), every_event=every_event)
+    scanner = Scanner(sessions, TimeReader(UTC), every_event=every_event, dovecot=dovecot)
     scanner.scan(log, reference)
     sessions.finish()
     return sessions.take(), scanner.take()
