@@ -101,7 +101,7 @@ def _relay_denied(event: events.RelayDenied) -> str:
 _ACTIONS: Final[Mapping[str, str]] = {
     "warn": "only warned about", "hold": "put on hold", "discard": "silently threw away", "redirect": "redirected",
     "filter": "sent through a filter", "bcc": "copied to somebody", "info": "took a note of", "permit": "let pass",
-    "hangup": "hung up on", "reject_warning": "would have refused, and only warned about", "reject": "refused",
+    "hangup": "hung up on", "reject_warning": "only warned that it would refuse", "reject": "refused",
     "prepend": "added a header to", "replace": "replaced a part of", "strip": "removed a part of", "pass": "let pass",
     "other": "changed",
 }  # fmt: skip

@@ -160,9 +160,9 @@ UNTRUSTED: Final[Mapping[str, str]] = {
 """Field -> why it may say anything."""
 
 UNTRUSTED_OF: Final[Mapping[tuple[str, str], str]] = {
-    ("delivery", "text"): "may quote the other server",
-    ("delivery_attempted", "reason"): "may quote the other server",
-    ("outbound_auth_failed", "reason"): "may quote the other server",
+    ("delivery", "text"): "may quote another server or program",
+    ("delivery_attempted", "reason"): "may quote another server or program",
+    ("outbound_auth_failed", "reason"): "may quote another server or program",
     ("content_action", "text"): "quotes the mail",
     ("unsupported", "text"): "not understood, so nothing in it is trusted",
     ("foreign", "text"): "another program's words",

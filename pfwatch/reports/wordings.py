@@ -112,7 +112,7 @@ def _pieces_of(event: Unsupported) -> list[Piece]:
 def _wording(key: _Key, seen: _Seen) -> Wording:
     daemon, severity, its_mask = key
     time, host, tag, pid, body = map(_text, seen.event.envelope.record)
-    if time[:1].isdigit() and "T" not in time:  # a form of journalctl that no other tool reads
+    if time[:1].isdigit() and time[10:11] != "T":  # forms of journalctl that few tools read
         time = seen.event.envelope.stamp
     process = f"{tag}[{pid}]" if pid else tag
     shown_host, shown_body = published(host, _pieces_of(seen.event), its_mask)

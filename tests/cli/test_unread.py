@@ -162,8 +162,8 @@ def test_a_tag_that_was_cut_is_said_and_its_lines_are_no_wordings() -> None:
 def test_repeated_lines_and_other_log_formats_are_told_in_a_form_that_can_be_explained() -> None:
     wire = "<22>1 2026-11-22T10:00:00Z mx1 postfix/smtpd 7 - - warning: odd thing\n"
     repeated = f"{HEAD}message repeated 3 times: [ warning: odd thing]\n"
-    unix = "1795341600.123456 mx1 postfix/smtpd[7]: warning: odd thing\n"
-    for line in (wire, repeated, unix):
+    full = "Sun 2026-11-22 10:00:00 UTC mx1 postfix/smtpd[7]: warning: odd thing\n"
+    for line in (wire, repeated, full):
         (one,) = found("--raw", "--tz", "UTC", stdin=line.encode())["wordings"]
         done = subprocess.run(
             [sys.executable, "-m", "pfwatch", "explain", "--json", one["example"]], capture_output=True, check=True
