@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"(?ms)^```console\n(.*?)^```$")
-_COMMAND = re.compile(r"(?m)^\$ pfwatch (replay|events|explain|check-config|version|--help)\b.*(?:\\\n.*)*$")
+_COMMAND = re.compile(r"(?m)^\$ pfwatch (replay|events|explain|unread|check-config|version|--help)\b.*(?:\\\n.*)*$")
 MORE = "…"
 
 

@@ -15,7 +15,7 @@ import msgspec
 from pfwatch.detection.incident import IncidentSeverity
 from pfwatch.events import Event
 from pfwatch.parsing.scanner import Scanner
-from pfwatch.parsing.tally import FATES
+from pfwatch.parsing.tally import FATES, Tally
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block
 from pfwatch.records.time import TimeReader, stamp
@@ -88,6 +88,14 @@ def replay(
 
 def finished_events(paths: Iterable[str], settings: Settings, source: SourceSettings) -> Iterator[Event]:
     """Every event of finished logs after correlation, one per incident, in the order in which each is complete."""
+    for events, _ in finished_blocks(paths, settings, source):
+        yield from events
+
+
+def finished_blocks(
+    paths: Iterable[str], settings: Settings, source: SourceSettings
+) -> Iterator[tuple[list[Event], Tally]]:
+    """The same, block by block, each with what became of its lines."""
     sessions = Sessions()
     scanners: dict[str, Scanner] = {}
     for block in blocks(paths, source):
@@ -95,9 +103,9 @@ def finished_events(paths: Iterable[str], settings: Settings, source: SourceSett
             times = TimeReader(settings.zone, settings.year)
             scanners[block.source] = Scanner(sessions, times, every_event=True, dovecot=settings.dovecot)
         scanners[block.source].scan(block.data, block.reference)
-        yield from sessions.take()
+        yield sessions.take(), scanners[block.source].take()
     sessions.finish()
-    yield from sessions.take()
+    yield sessions.take(), Tally()
 
 
 def size_of(paths: Iterable[str]) -> int | None:

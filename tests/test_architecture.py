@@ -294,7 +294,9 @@ HEAVY = {"pydantic", "starlette", "uvicorn"}
 
 @pytest.mark.skipif(not (ROOT / "pfwatch" / "__main__.py").exists(), reason="there is no command line yet")
 @pytest.mark.parametrize(
-    "arguments", [["explain", LINE], ["events", "mail.log"], ["replay", "mail.log"]], ids=lambda words: words[0]
+    "arguments",
+    [["explain", LINE], ["events", "mail.log"], ["replay", "mail.log"], ["unread", "mail.log"]],
+    ids=lambda words: words[0],
 )
 def test_reading_a_log_loads_neither_the_configuration_nor_the_web_server(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "mail.log").write_text(LINE + "\n")

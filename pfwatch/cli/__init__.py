@@ -19,6 +19,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "replay": ("replay", "Read finished logs and say what the daemon would have done."),
     "events": ("events", "Print what finished logs say, one event per line."),
     "explain": ("explain", "Say what a log line means, field by field."),
+    "unread": ("unread", "Say which lines of Postfix are not read, ready for a bug report."),
     "check-config": ("check_config", "Check the configuration and show what it puts in force."),
     "demo": ("demo", "Replay a real attack through the live daemon and show the alert mail."),
     "version": ("version", "Print the version."),

@@ -110,7 +110,7 @@ def text_of(event: Event) -> str:
     shown = as_object(event)
     who = shown.get("client_ip") or shown.get("client_name") or ""
     fields = " ".join(
-        f"{name}={visible(_plain(value), 80)}"
+        f"{name}={visible(plain(value), 80)}"
         for name, value in shown.items()
         if name not in _NOT_SHOWN and value not in (None, "", [], {}, False)
     )
@@ -119,7 +119,8 @@ def text_of(event: Event) -> str:
     return f"{event.envelope.stamp[:19]:<19}  {event.kind:<19}  {who:<24}  {visible(service, 28):<22}  {fields}{times}"
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """A field's value in few characters."""
     if isinstance(value, dict):
         return ",".join(f"{name}:{succeeded}/{every}" for name, (succeeded, every) in value.items())
     if isinstance(value, list):

@@ -1,34 +1,53 @@
 """`pfwatch explain`: what a log line means, field by field."""
 
+import inspect
+import os
+import re
+import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import tzinfo
+from functools import cache
+from string import ascii_letters
 
 import click
 import msgspec
 
+from pfwatch.alerting.moments import duration
 from pfwatch.alerting.visible import visible
-from pfwatch.cli.options import dovecot, readable, reading
-from pfwatch.detection.rules import RULES
-from pfwatch.detection.settings import SHIPPED
-from pfwatch.events import Event, as_object
+from pfwatch.cli.events import plain
+from pfwatch.cli.marked import columns_of, marked
+from pfwatch.cli.options import dovecot, readable, reading, warn
+from pfwatch.cli.places import rule_of, spans_of
+from pfwatch.detection.rules import RULES, Networks, subject_of
+from pfwatch.detection.settings import SHIPPED, DetectionSettings
+from pfwatch.events import NOBODY, Client, Event, Unsupported, Untrusted, as_object
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.parsing.dovecot import RULES as DOVECOT
-from pfwatch.parsing.grammar import every_rule
 from pfwatch.parsing.listener import Process
 from pfwatch.parsing.scanner import Scanner
+from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.records.time import TimeReader
 from pfwatch.replay import STANDARD_INPUT, blocks
+from pfwatch.reports import vocabulary
+from pfwatch.reports.sentences import sentence
 from pfwatch.sessions import Sessions
 from pfwatch.sources.settings import SourceSettings
 
-_UNTRUSTED = frozenset((
-    "username", "sender", "recipient", "orig_recipient", "helo", "text", "reason", "message_id", "method",
-    "sasl_sender",
-))  # fmt: skip
-_NO_NEWS = frozenset(("kind", "weight", "truncated", "part_of", "severity"))
+WIDTH = 80
+_MARGIN = 20
+"""Columns before a field's value."""
+_NARROWEST, _WIDEST = 40, 100
+"""Columns of a row, whatever the terminal has: longer ones are hard to read."""
+_ELSEWHERE = frozenset(("kind", "rule", "part_of", "truncated"))
+"""Said in words."""
+_NO_NEWS = (("weight", 1), ("severity", "info"))
+_HEADER = frozenset(("at", "host", "service", "daemon", "pid", "severity", "weight"))
+_ALLOWED = Networks(DetectionSettings().allow)
 
 
 class _Explainer(Sessions):
@@ -63,78 +82,181 @@ def explain(
         raise click.UsageError("name LINEs or --file, not both")
     encode = msgspec.json.Encoder().encode
     write = sys.stdout.buffer.write
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    width = max(_NARROWEST, min(shutil.get_terminal_size((WIDTH, 24)).columns, _WIDEST))
     sessions = _Explainer()
     scanner = Scanner(sessions, TimeReader(zone, year), every_event=True, dovecot=dovecot)
     with readable():
-        for number, event in enumerate(_explained(lines, path, scanner, sessions)):
+        for number, (line, event) in enumerate(_explained(lines, path, scanner, sessions)):
             if as_json:
                 write(encode(as_object(event)) + b"\n")
             else:
-                text = ("\n" if number else "") + text_of(event) + "\n"
-                write((text if sys.stdout.isatty() else click.unstyle(text)).encode())
+                text = ("\n\n" if number else "") + text_of(event, line, width) + "\n"
+                write((text if colours else click.unstyle(text)).encode())
     sys.stdout.buffer.flush()
+    if scanner.tally.misnamed and not as_json:
+        warn(f"{scanner.tally.misnamed} lines: {SLASH_IN_TAG}")
 
 
-def _explained(lines: tuple[str, ...], path: str | None, scanner: Scanner, sessions: _Explainer) -> Iterator[Event]:
+def _explained(
+    lines: tuple[str, ...], path: str | None, scanner: Scanner, sessions: _Explainer
+) -> Iterator[tuple[bytes, Event]]:
+    """Each line with its event."""
     if lines:
         text = "\n".join(line.rstrip("\n") for line in lines) + "\n"
-        scanner.scan(text.encode("utf-8", "surrogateescape"), time.time())
-        yield from sessions.lines
+        block = text.encode("utf-8", "surrogateescape")
+        scanner.scan(block, time.time())
+        yield from _paired(block, sessions.lines)
         return
-    for block in blocks([path or STANDARD_INPUT], SourceSettings()):
-        scanner.scan(block.data, block.reference)
-        yield from sessions.lines
+    for read in blocks([path or STANDARD_INPUT], SourceSettings()):
+        scanner.scan(read.data, read.reference)
+        yield from _paired(read.data, sessions.lines)
         sessions.lines.clear()
         sessions.finished.clear()
 
 
-def text_of(event: Event) -> str:
-    """The explanation of one line for a person."""
+def _paired(block: bytes, events: list[Event]) -> Iterator[tuple[bytes, Event]]:
+    return zip((line.removesuffix(b"\r") for line in block.split(b"\n")), events, strict=False)
+
+
+def text_of(event: Event, line: bytes, width: int = WIDTH) -> str:
+    """The explanation of one line for a person, in `width` columns."""
+    meaning = inspect.cleandoc(type(event).__doc__ or "").partition("\n\n")[0]
+    title = textwrap.fill(f"{event.kind}  {' '.join(meaning.split())}", width, subsequent_indent=" " * 2)
+    untrusted = _untrusted(type(event))
+    said = _said(event)
+    spans = [span for span in spans_of(line, event) if span.field in said]
+    keys = dict(zip(dict.fromkeys(span.field for span in spans), ascii_letters, strict=False))
+    sections: tuple[Iterable[str], ...] = (
+        (click.style(event.kind, bold=True) + title.removeprefix(event.kind),),
+        _filled(sentence(event), width),
+        (f"  {row}" for row in marked(line, spans, keys, untrusted, width - 2)),
+        _fields(event, said, keys, untrusted, width),
+        _effects(event, width),
+    )
+    return "\n\n".join(filter(None, ("\n".join(section) for section in sections)))
+
+
+def _filled(text: str, width: int, label: str = "") -> list[str]:
+    """Text behind a label, in rows."""
+    begin = f"  {label:<11}" if label else "  "
+    return textwrap.wrap(text, width, initial_indent=begin, subsequent_indent=" " * len(begin), break_on_hyphens=False)
+
+
+@cache
+def _untrusted(kind: type[Event]) -> frozenset[str]:
+    """The fields that hold text from outside."""
+    hints = typing.get_type_hints(kind)
+    return frozenset(name for name, hint in hints.items() if Untrusted in (hint, *typing.get_args(hint)))
+
+
+def _said(event: Event) -> dict[str, str]:
+    """The fields that have something to say, as text."""
     shown = as_object(event)
-    rule = every_rule().get(event.envelope.rule or "")
-    title = click.style(event.kind, bold=True)
-    meaning = (type(event).__doc__ or "").strip().splitlines()[0]
-    parts = [f"{title}  {meaning}"]
+    return {
+        name: visible(plain(value))
+        for name, value in shown.items()
+        if value not in (None, "", False, [], {}) and name not in _ELSEWHERE and (name, value) not in _NO_NEWS
+    }
+
+
+def _fields(
+    event: Event, said: Mapping[str, str], keys: Mapping[str, str], untrusted: frozenset[str], width: int
+) -> Iterator[str]:
+    """The fields in the order of the line, then those that stand nowhere in it."""
+    for name in (*keys, *(name for name in said if name not in keys)):
+        remark, key = _remark(event, name, keys, untrusted), keys.get(name, " ")
+        colour = None if name not in keys else "yellow" if name in untrusted else "cyan"
+        *rows, last = _cut(said[name], width - _MARGIN)
+        if remark and _columns(last + click.unstyle(remark)) + 2 <= width - _MARGIN:
+            last += f"  {remark}"
+            remark = ""
+        rows += [last, remark] if remark else [last]
+        yield f"  {click.style(key, fg=colour)} {name:<15} {rows[0]}"
+        yield from (" " * _MARGIN + row for row in rows[1:])
+
+
+def _remark(event: Event, name: str, keys: Mapping[str, str], untrusted: frozenset[str]) -> str:
+    """Why a text may say anything, or where a field that the line does not have comes from."""
+    if name in untrusted:
+        why = vocabulary.UNTRUSTED_OF.get((event.kind, name)) or vocabulary.UNTRUSTED[name]
+        return click.style(f"~ {why}", fg="yellow")
+    if name == "weight":
+        return click.style("so many more of the line before", dim=True)
+    if name in keys or name in _HEADER:
+        return ""
+    if name.startswith("peer_"):
+        return click.style("the client", dim=True)
+    return click.style("from an earlier line" if name.startswith("client_") else "concluded from the line", dim=True)
+
+
+def _cut(text: str, columns: int) -> list[str]:
+    """Rows of so many columns, broken behind a blank where one is near; every character stays."""
+    rows = [""]
+    for word in re.findall(r" *[^ ]+ *| +", text):
+        if rows[-1] and _columns(rows[-1] + word.rstrip()) > columns:
+            rows.append("")
+        for character in word:
+            if _columns(rows[-1] + character) > columns and character != " ":
+                rows.append("")
+            rows[-1] += character
+    return [row.rstrip() for row in rows]
+
+
+def _columns(text: str) -> int:
+    return sum(map(columns_of, text))
+
+
+def _effects(event: Event, width: int) -> Iterator[str]:
+    """What follows from the line, and who read it."""
+    envelope, rule = event.envelope, rule_of(event)
+    if envelope.truncated:
+        yield from _filled("Postfix cut this line at 2,000 bytes; what stood at its end is missing", width, "truncated")
+    if envelope.part_of:
+        yield from _filled(f"{envelope.part_of}: counted there, not here", width, "part of")
+    else:
+        yield from _counters(event, width)
+        for text in _detection(event):
+            yield from _filled(text, width, "detection")
     if rule:
-        parts.append(f"  rule        {rule[0].name} (Postfix {rule[0].since} and later; {rule[0].source})")
-    parts += [f"  rule        {own.name} ({own.source})" for own in DOVECOT if own.name == event.envelope.rule]
-    for name, value in shown.items():
-        if name in _NO_NEWS or value is None or (name == "rule"):
-            continue
-        note = click.style("  typed by somebody outside", dim=True) if name in _UNTRUSTED and value != "" else ""
-        parts.append(f"  {name:<11} {visible(str(value))}{note}")
-    if event.envelope.weight > 1:
-        parts.append(f"  weight      {event.envelope.weight}: so many more of the line before")
-    if event.envelope.truncated:
-        parts.append("  truncated   Postfix cut this line at 2,000 bytes; what stood at its end is missing")
-    if event.envelope.part_of:
-        parts.append(f"  part of     {event.envelope.part_of}: counted there, not here")
-    parts += [f"  counts      {text}" for text in _counters(event)]
-    parts += [f"  detection   {text}" for text in _detection(event)]
-    return "\n".join(parts)
+        since = "" if rule.since == "2.10" else f" {rule.since} and later"
+        writer = "" if rule in DOVECOT else f"Postfix{since}: "
+        yield from _filled(f"{rule.name} ({writer}{rule.source})", width, "rule")
+    elif isinstance(event, Unsupported):
+        yield from _filled(
+            "none. `pfwatch unread FILE` makes a report of such lines, see CONTRIBUTING.md", width, "rule"
+        )
 
 
-def _counters(event: Event) -> list[str]:
+def _counters(event: Event, width: int) -> Iterator[str]:
     """The counters that this event moves, by moving them."""
     counters = Counters()
     counters.changed()
     record(counters, event)
-    return [
-        f"{name}{{{', '.join(labels)}}} +{amount:g}" if labels else f"{name} +{amount:g}"
-        for (name, labels), amount in sorted(counters.changed().items())
-        if not name.endswith("_bucket")
-    ]
+    moved = [(key, amount) for key, amount in sorted(counters.changed().items()) if not key[0].endswith("_bucket")]
+    for number, ((name, labels), amount) in enumerate(moved):
+        yield f"  {'' if number else 'counts':<11}{name} +{amount:g}"
+        if labels:
+            metric = counters.metrics[name.removesuffix("_sum") if name not in counters.metrics else name]
+            named = (f'{label.name}="{value}"' for label, value in zip(metric.labels, labels, strict=False))
+            yield from textwrap.wrap(", ".join(named), width, initial_indent=" " * 15, subsequent_indent=" " * 15)
+    if not moved:
+        yield f"  {'counts':<11}in no metric of its own"
 
 
-def _detection(event: Event) -> list[str]:
-    client = getattr(event, "client", None)
-    if event.envelope.part_of or client is None or client.ip is None:
-        return []
-    found: list[str] = []
-    for rule in RULES:
-        weight = rule.weigh(event) if type(event) in rule.wants else 0
-        if weight:
+def _detection(event: Event) -> Iterator[str]:
+    """What the rules make of the event, with the numbers that are shipped."""
+    client: Client = getattr(event, "client", None) or NOBODY
+    rules = [rule for rule in RULES if type(event) in rule.wants]
+    for rule in rules:
+        weight = rule.weigh(event) if client.ip else 0
+        if not weight or client.ip is None:
+            yield f"{rule.name} looks at such events, but does not count this one"
+        elif client.ip in _ALLOWED:
+            yield f"{rule.name} leaves {client.ip} alone: [detection] allow has it"
+        else:
             numbers = SHIPPED[rule.name]
-            threshold = f"{numbers.threshold} in {numbers.window} s open an incident"
-            found.append(f"{rule.name}: +{weight} for {client.ip} ({threshold})")
-    return found
+            threshold = f"{numbers.threshold} within {duration(numbers.window)} open an incident"
+            yield f"{rule.name} +{weight} for {subject_of(client.ip)}; {threshold}"
+    if not rules:
+        yield "no rule counts this kind of event"
