@@ -307,7 +307,7 @@ class Daemon:
         """Everything that changed, in one step of the loop."""
         if not self._unsaved and not self._changed and not self._positions:
             return None
-        core = self.pipeline.drain()  # it brings the counters up to date
+        core = self.pipeline.drain()  # first: it brings the counters up to date
         changes = Changes(self._positions, self.pipeline.counters.changed(), core, self._outbox)
         self._positions, self._outbox, self._unsaved, self._changed = {}, [], 0, False
         return changes

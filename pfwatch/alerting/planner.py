@@ -126,13 +126,12 @@ class Planner:
 
     def _ended(self, change: Change, clock: float | None) -> list[Notification]:
         plan, incident = self._plan, change.incident
-        whole = change.whole or (lambda: incident)
         if incident.id in plan.group or incident.id in plan.digest:
-            plan.ended[incident.id] = whole()
+            plan.ended[incident.id] = change.whole() if change.whole else incident
             return []
         made: list[Notification] = []
         if incident.id in plan.told:
-            plan.ended[incident.id] = whole() if self._settings.send_resolved else incident
+            plan.ended[incident.id] = change.whole() if change.whole and self._settings.send_resolved else incident
             made = self._tell({incident.id: change.key}, change.at, clock)
             plan.told.pop(incident.id, None)
         plan.ended.pop(incident.id, None)
