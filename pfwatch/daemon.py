@@ -233,10 +233,8 @@ class Daemon:
         self._changed = self._changed or bool(outcome.events or outcome.changes or outcome.notifications)
         for change in outcome.changes:
             if change.what != "grew":
-                one = change.incident
-                self._say(
-                    5, f"incident {change.what}: {one.rule}: {one.subject}: {one.count} since {_clock(one.first)}"
-                )
+                one, since = change.incident, _clock(change.incident.first)
+                self._say(5, f"incident {change.what}: {one.rule}: {one.subject}: {one.count} since {since}")
         for notification in outcome.notifications:
             self._say(5, f"notification ({notification.reason}): {notification.subject_line}")
         if self._settings.mail.recipients:
@@ -307,8 +305,8 @@ class Daemon:
         """Everything that changed, in one step of the loop."""
         if not self._unsaved and not self._changed and not self._positions:
             return None
-        core = self.pipeline.drain()  # first: it brings the counters up to date
-        changes = Changes(self._positions, self.pipeline.counters.changed(), core, self._outbox)
+        kept = self.pipeline.drain()  # first, for it brings the counters up to date
+        changes = Changes(self._positions, self.pipeline.counters.changed(), kept, self._outbox)
         self._positions, self._outbox, self._unsaved, self._changed = {}, [], 0, False
         return changes
 

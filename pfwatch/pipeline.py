@@ -23,7 +23,8 @@ import msgspec
 from pfwatch.alerting.notification import Notification
 from pfwatch.alerting.planner import Planner
 from pfwatch.alerting.settings import AlertSettings
-from pfwatch.detection.detector import Change, Detector
+from pfwatch.detection.change import Change
+from pfwatch.detection.detector import Detector
 from pfwatch.detection.settings import DetectionSettings
 from pfwatch.events import Event
 from pfwatch.metrics.counters import Counters
@@ -143,19 +144,18 @@ class Pipeline:
 
     def _follow(self, outcome: Outcome, clock: float | None) -> None:
         """Count events and let them and hits change incidents, each after what was due before it."""
-        detector = self._detector
-        for one in outcome.events:
-            if type(one) is tuple:
-                at = one[1][0]
-                if at >= self._wake_at:
-                    self._pass_time(at, outcome, clock)
-                changes = detector.hit(one)
+        events, detector, number = outcome.events, self._detector, 0
+        while number < len(events):
+            one = events[number]
+            at = one[1].at if isinstance(one, tuple) else one.envelope.at
+            if at >= self._wake_at:
+                self._pass_time(at, outcome, clock)
+            if isinstance(one, tuple):
+                number, changes = detector.count_hits(events, number, self._wake_at)
             else:
-                at = one.envelope.at  # type: ignore[union-attr] # no hit
-                if at >= self._wake_at:
-                    self._pass_time(at, outcome, clock)
-                record(self.counters, one)  # type: ignore[arg-type]
+                record(self.counters, one)
                 changes = detector.feed(one)
+                number += 1
             if changes:
                 outcome.changes += changes
                 outcome.notifications += self._planner.feed(changes, clock)

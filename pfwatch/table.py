@@ -4,7 +4,7 @@ Enters: keys and values that msgspec can encode. Leaves: the same, and what chan
 so that the store can keep it. Every core part that remembers something may import this; it must never know what.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
@@ -20,8 +20,8 @@ class Table(Generic[K, V]):
         """Take the types of key and value (for decoding); with `keep`, changes are collected for `drain`."""
         self.rows: dict[K, V] = {}
         self.evicted = 0
-        self._limit = limit
-        self._keep = keep
+        self.limit = limit
+        self.keep = keep
         self.changed: set[K] = set()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode_key = msgspec.msgpack.Decoder(key).decode
@@ -36,17 +36,26 @@ class Table(Generic[K, V]):
         rows = self.rows
         if key in rows:
             del rows[key]
-        elif len(rows) >= self._limit:
-            self.drop(next(iter(rows)))
-            self.evicted += 1
+        elif len(rows) >= self.limit:
+            self.make_room()
         rows[key] = value
-        if self._keep:
+        if self.keep:
             self.changed.add(key)
+
+    def make_room(self) -> None:
+        """Remove the row that was put in longest ago."""
+        self.drop(next(iter(self.rows)))
+        self.evicted += 1
+
+    def touch(self, keys: Iterable[K]) -> None:
+        """Say that the rows of these keys were changed by whoever writes to `rows` himself, for speed."""
+        if self.keep:
+            self.changed.update(keys)
 
     def drop(self, key: K) -> V | None:
         """Remove a row."""
         value = self.rows.pop(key, None)
-        if value is not None and self._keep:
+        if value is not None and self.keep:
             self.changed.add(key)
         return value
 

@@ -8,7 +8,7 @@ import pytest
 
 from pfwatch.alerting.notification import Notification
 from pfwatch.alerting.settings import AlertSettings
-from pfwatch.detection.detector import Change
+from pfwatch.detection.change import Change
 from pfwatch.detection.settings import SHIPPED, DetectionSettings
 from pfwatch.parsing.hits import built
 from pfwatch.pipeline import Outcome, Pipeline, Settings
@@ -114,6 +114,33 @@ def test_every_real_log_is_the_same_line_by_line() -> None:
                 story.feed(line)
             story.add(story.pipeline.finish())
             assert story.told() == whole_story(log).told(), (version, name)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_hits_tell_the_same_story_as_the_events_that_they_stand_for(version: str) -> None:
+    for name in ("brute_force.log", "brute_force_v6.log", "spray.log", "relay.log", "mixed.log", "compromised.log"):
+        hits, events = Story(), Story(Pipeline(SETTINGS, keep=True, every_event=True))
+        for story in (hits, events):
+            story.feed(logs(version)[name])
+            story.add(story.pipeline.finish())
+        assert hits.changes
+        assert (hits.changes, hits.notifications) == (events.changes, events.notifications), name
+
+
+def test_many_hits_of_many_clients_are_told_as_if_they_were_few() -> None:
+    """More of them than are kept as they came, from clients that take turns."""
+    clients = [f"198.51.100.{number}" for number in range(1, 251)]
+    times = 120
+    # Within a second, for nothing is to be due meanwhile.
+    block = b"".join(lines_of(*((0, failure(ip)) for ip in clients), pid=turn + 1) for turn in range(times))
+    story = whole_story(block)
+    ended = [change.whole() for change in story.changes if change.what == "ended" and change.whole]
+    assert len(ended) == len(clients)
+    for incident in ended:
+        assert incident.count == times
+        assert incident.tops["account"] == [("alice", times)]
+        assert sum(count for _, count in incident.chart) == times
+        assert len(incident.evidence) == 6
 
 
 def test_a_restart_anywhere_goes_on_with_the_same_story(log: bytes) -> None:

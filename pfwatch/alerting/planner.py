@@ -12,7 +12,8 @@ import msgspec
 from pfwatch.alerting.decide import TELL, Told, decide
 from pfwatch.alerting.notification import Notification, Reason
 from pfwatch.alerting.settings import AlertSettings
-from pfwatch.detection.detector import Change, Detector, Key
+from pfwatch.detection.change import Change, Key
+from pfwatch.detection.detector import Detector
 from pfwatch.detection.incident import SEVERITIES, Incident
 
 _DAY = 86_400

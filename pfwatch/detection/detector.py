@@ -14,53 +14,18 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from pfwatch.detection.change import Change, Key, Whole
 from pfwatch.detection.incident import Incident
 from pfwatch.detection.rules import RULES, Facts, Networks, subject_of
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
 from pfwatch.detection.watch import Told, Watch
 from pfwatch.events import Event
 from pfwatch.parsing.fragments import client_of
-from pfwatch.parsing.hits import Hit
 from pfwatch.table import Table
-
-Key = tuple[str, str]
-"""Rule and subject."""
-
-
-class Whole:
-    """An incident that ended, made whole when somebody wants it: few are ever looked at."""
-
-    __slots__ = ("_make",)
-
-    def __init__(self, make: Callable[[], Incident]) -> None:
-        self._make = make
-
-    def __call__(self) -> Incident:
-        """The incident."""
-        return self._make()
-
-    def __eq__(self, other: object) -> bool:
-        """Whether it is the same incident."""
-        return isinstance(other, Whole) and self() == other()
-
-    __hash__ = None  # type: ignore[assignment] # as of everything that is compared by what it holds
-
-
-class Change(msgspec.Struct, frozen=True):
-    """Something happened to an incident."""
-
-    what: Literal["opened", "grew", "ended"]
-    key: Key
-    at: float
-    incident: Incident
-    """An outline of it, without what fills a mail."""
-    whole: Whole | None = None
-    """All of one that ended; of others, `Detector.incident` gives it."""
-
 
 _NOTHING: tuple[Change, ...] = ()
 _REMEMBERED = 4096
-_MOST_UNREAD = 20_000
+_MOST_UNPACKED = 20_000
 """Hits that are kept as they came; each takes some 500 bytes."""
 
 
@@ -131,8 +96,8 @@ class Detector:
         self._open: dict[Key, None] = {}
         self._wanted: dict[type[Event], list[_Wanted]] = {}
         self._wanted_hits: dict[type[Event], list[_Watched]] = {}
-        self._unread = 0
-        """Hits since all were read."""
+        self._unpacked = 0
+        """Hits since all were packed."""
         self._ends: list[tuple[float, Key]] = []
         """A heap with one row for each open incident: a moment before which it does not end."""
         for rule in RULES:
@@ -167,34 +132,52 @@ class Detector:
                     changes = [*changes, *self._count(watched, subject, event, weight, facts(event))]
         return changes
 
-    def hit(self, hit: Hit) -> Sequence[Change]:
-        """Count one hit. What it tells is read when the subject is looked at, with that of those before it."""
-        at, client = hit[1][0], hit[5]
-        changes: Sequence[Change] = _NOTHING
-        for watched in self._wanted_hits.get(hit[0].kind, ()):
-            try:
-                subject = watched.clients[client]
-            except KeyError:
-                subject = watched.subject_of_client(client)
-            if subject is None:
-                continue
-            rows = watched.table.rows
-            watch = rows.get(subject)
-            if watch is None:
-                watch = Watch(hit[0].host.decode("utf-8", "backslashreplace"), left=watched.numbers.threshold)
-            watched.table.put(subject, watch)
-            watch.waiting.append(hit)
-            if at > watch.last:
-                watch.last = at
-            watch.left -= 1
-            self._unread += 1
-            if self._unread >= _MOST_UNREAD:
-                self._read_all()
-            if at >= watched.quiet_at:
-                self._forget_quiet(watched, at - watched.numbers.window)
-            if watch.left <= 0:
-                changes = [*changes, *self._look(watched, subject, watch, at)]
-        return changes
+    def count_hits(  # noqa: C901 - a call costs as much as the rest of what a hit needs
+        self, events: Sequence[Any], begin: int, until: float
+    ) -> tuple[int, Sequence[Change]]:
+        """Count the hits that stand at `begin` and behind it, up to the first event that is none, the first at `until`
+        or later, or one that changes something. Gives where it stopped, and the changes.
+
+        What hits tell is read when somebody looks at their subject. One call for many: an attack has a million.
+        """
+        wanted, changes = self._wanted_hits, list[Change]()
+        for number in range(begin, len(events)):
+            hit = events[number]
+            if type(hit) is not tuple:
+                return number, _NOTHING
+            hits, (at, _), _, _, _, client, _ = hit
+            if at >= until:
+                return number, _NOTHING
+            for watched in wanted.get(hits.kind, ()):
+                try:
+                    subject = watched.clients[client]
+                except KeyError:
+                    subject = watched.subject_of_client(client)
+                if subject is None:
+                    continue
+                table = watched.table
+                watch = table.rows.pop(subject, None)
+                if watch is None:
+                    if len(table.rows) >= table.limit:
+                        table.make_room()
+                    watch = Watch(hits.host.decode("utf-8", "backslashreplace"), left=watched.numbers.threshold)
+                table.rows[subject] = watch  # it becomes the youngest
+                if table.keep:
+                    table.changed.add(subject)
+                watch.waiting.append(hit)
+                watch.left -= 1
+                if at > watch.last:
+                    watch.last = at
+                if at >= watched.quiet_at:
+                    self._forget_quiet(watched, at - watched.numbers.window)
+                if watch.left <= 0:
+                    changes += self._look(watched, subject, watch, at)
+                self._unpacked += 1
+            if changes:
+                return number + 1, changes
+            if self._unpacked >= _MOST_UNPACKED:
+                self._pack()
+        return len(events), _NOTHING
 
     def tick(self, now: float) -> list[Change]:
         """End the incidents that have been quiet for a whole window by `now`."""
@@ -303,12 +286,13 @@ class Detector:
         watch.left = watch.room(numbers.threshold)
         return (Change(what, key, at, watched.outline(subject, watch)),) if what else _NOTHING
 
-    def _read_all(self) -> None:
-        """Read every hit, for want of room."""
-        self._unread = 0
+    def _pack(self) -> None:
+        """Pack every hit, for want of room."""
+        self._unpacked = 0
         for watched in self._watched.values():
             for watch in watched.table.rows.values():
-                watched.read(watch)
+                if watch.waiting or watch.unread:
+                    watch.pack(watched.numbers.window, watched.told)
 
     def _forget_quiet(self, watched: _Watched, before: float) -> None:
         """Drop the subjects that were last seen before the window; the table has them in the order of last sight."""

@@ -6,7 +6,6 @@ Below the threshold only what an incident would need is kept, within bounds: an 
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,6 +31,9 @@ _CHART = 120
 _EVIDENCE = 3
 _EVIDENCE_LENGTH = 500
 _MINUTE = 60.0
+_ALIKE = itemgetter(0, 5, 6)
+_MOST_ALIKE = 256
+"""Of one subject; beyond, they are read."""
 _NEVER = 1 << 60
 
 
@@ -66,6 +68,11 @@ class Watch(msgspec.Struct):
     """Hits that are not counted yet: nobody looked since. Only `last` knows of them."""
     unread: list[Any] = []
     """Hits that are counted, and whose texts nobody needed yet."""
+    alike: dict[Any, int] = {}
+    """The same, once they were packed: (what they have in common, client, tail) -> how many."""
+    early: list[Any] = []
+    late: list[Any] = []
+    """Those of them that are evidence."""
     left: int = 0
     """How many more hits there can be before something happens."""
 
@@ -82,16 +89,35 @@ class Watch(msgspec.Struct):
             self.first = min(self.first, min(hit[1][0] for hit in waiting))
             self.unread += waiting
 
-    def read(self, window: int, told: Told) -> None:
-        """Count the hits that wait, and read what all of them tell."""
+    def pack(self, window: int, told: Told) -> None:
+        """Count the hits that wait, and keep of all that are unread what an incident needs of them."""
         self.settle(window)
         unread: list[Hit] = self.unread
-        if unread:
-            self.unread = []
-            self._count_same()
-            room = _TOPS if self.opened is None else _DISTINCT
-            for hits, run in groupby(unread, itemgetter(0)):
-                self._add_hits(hits, list(run), told[hits.kind], room)
+        if not unread:
+            return
+        self.unread = []
+        for minute, times in _runs([hit[1][0] // _MINUTE for hit in unread]):
+            self._add_minute(minute * _MINUTE, times)
+        missing = max(0, _EVIDENCE - len(self.begin) - len(self.early))
+        self.early += unread[:missing]
+        self.late = [*self.late, *unread[missing:]][-_EVIDENCE:]
+        alike = self.alike
+        for key in map(_ALIKE, unread):
+            alike[key] = alike.get(key, 0) + 1
+        if len(alike) > _MOST_ALIKE:
+            self.read(window, told)
+
+    def read(self, window: int, told: Told) -> None:
+        """Count the hits that wait, and read what all of them tell."""
+        self.pack(window, told)
+        if not self.alike:
+            return
+        self._count_same()
+        for hits, same in groupby(self.alike.items(), lambda item: item[0][0]):
+            self._add_hits(hits, list(same), told[hits.kind])
+        self.begin += map(record_of, self.early)
+        self.end = [*self.end, *map(record_of, self.late)][-_EVIDENCE:]
+        self.alike, self.early, self.late = {}, [], []
 
     def _within(self, waiting: list[Hit], window: int) -> None:
         """Count hits below the threshold."""
@@ -104,19 +130,14 @@ class Watch(msgspec.Struct):
             self.count += 1
             self.unread.append(hit)
 
-    def _add_hits(self, hits: Hits, run: list[Hit], told: Pairs, room: int) -> None:
-        """Add what is told of hits that stand one behind the other and have nearly all in common."""
-        for client, times in _counted([hit[5] for hit in run]):
-            self._add_facts(_texts(client_of(client), hits.service, hits.daemon), times, room)
-        columns = hits.texts([hit[6] for hit in run], tuple(group for _, group in told))
+    def _add_hits(self, hits: Hits, alike: list[tuple[tuple[Hits, bytes, bytes], int]], told: Pairs) -> None:
+        """Add what is told of hits that have nearly all in common."""
+        for (_, client, _), times in alike:
+            self._add_facts(_texts(client_of(client), hits.service, hits.daemon), times)
+        columns = hits.texts([tail for (_, _, tail), _ in alike], tuple(group for _, group in told))
         for (field, _), column in zip(told, columns, strict=True):
-            for text, times in _counted(column):
-                self._add_facts(((field, _untrusted(text)),), times, room)
-        for minute, times in _runs([hit[1][0] // _MINUTE for hit in run]):
-            self._add_minute(minute * _MINUTE, times)
-        missing = max(0, _EVIDENCE - len(self.begin))
-        self.begin += map(record_of, run[:missing])
-        self.end = [*self.end, *map(record_of, run[missing:][-_EVIDENCE:])][-_EVIDENCE:]
+            for text, (_, times) in zip(column, alike, strict=True):
+                self._add_facts(((field, _untrusted(text)),), times)
 
     def add(self, envelope: Envelope, client: Client, weight: int, facts: Facts, window: int) -> None:
         """Count one event, behind the hits that waited."""
@@ -124,9 +145,6 @@ class Watch(msgspec.Struct):
         if self.opened is None:
             self._forget(at - window)
             self.hits.append((at, weight))
-            room = _TOPS
-        else:
-            room = _DISTINCT
         if not self.count or at < self.first:
             self.first = at
         if at > self.last:
@@ -135,8 +153,8 @@ class Watch(msgspec.Struct):
         if client is self.client and (envelope.service, envelope.daemon) == self.service:
             self.same += weight
         else:
-            self._add_client(envelope, client, weight, room)
-        self._add_facts(facts, weight, room)
+            self._add_client(envelope, client, weight)
+        self._add_facts(facts, weight)
         self._add_minute(at - at % _MINUTE, weight)
         if len(self.begin) < _EVIDENCE:
             self.begin.append(envelope.record)
@@ -154,21 +172,21 @@ class Watch(msgspec.Struct):
             if len(chart) > _CHART:
                 del chart[min(chart)]
 
-    def _add_client(self, envelope: Envelope, client: Client, weight: int, room: int) -> None:
+    def _add_client(self, envelope: Envelope, client: Client, weight: int) -> None:
         """A client or service that is not the one of the hit before."""
         self._count_same()
         texts = _texts(client, envelope.service, envelope.daemon)
-        self._add_facts(texts, weight, room)
+        self._add_facts(texts, weight)
         if all(not text or text in self.facts[field] for field, text in texts):
             self.client, self.service = client, (envelope.service, envelope.daemon)
 
     def _count_same(self) -> None:
         """Count the hits that were like the one before them."""
         if self.client is not None and self.service is not None and self.same:
-            self._add_facts(_texts(self.client, *self.service), self.same, 0)
+            self._add_facts(_texts(self.client, *self.service), self.same)
         self.client, self.service, self.same = None, None, 0
 
-    def _add_facts(self, found: Facts, weight: int, room: int) -> None:
+    def _add_facts(self, found: Facts, weight: int) -> None:
         facts = self.facts
         for field, text in found:
             if not text:
@@ -178,10 +196,10 @@ class Watch(msgspec.Struct):
                 seen = facts[field] = {}
             if text in seen:
                 seen[text] += weight
-            elif len(seen) < room:
+            elif len(seen) < _DISTINCT:
                 seen[text] = weight
             else:
-                self.missed[field] = self.missed.get(field, 0) + 1
+                self.missed[field] = self.missed.get(field, 0) + weight
 
     def _forget(self, before: float) -> None:
         """Drop hits that left the window; what was only known through all of them goes with the last."""
@@ -192,7 +210,7 @@ class Watch(msgspec.Struct):
             self.facts, self.missed, self.chart, self.begin, self.end = {}, {}, {}, [], []
             self.hits, self.count, self.first = [], 0, 0.0
             self.client, self.service, self.same = None, None, 0
-            self.unread = []
+            self.unread, self.alike, self.early, self.late = [], {}, [], []
             return
         while hits[0][0] <= before:
             self.count -= hits.pop(0)[1]
@@ -248,15 +266,8 @@ class Watch(msgspec.Struct):
         )
 
 
-def _counted(column: Sequence[bytes]) -> Iterable[tuple[bytes, int]]:
-    """Texts and how often each stands there, in the order of first sight. Most columns are all alike."""
-    if column.count(column[0]) == len(column):
-        return ((column[0], len(column)),)
-    return Counter(column).items()
-
-
 def _runs(column: Sequence[float]) -> Iterable[tuple[float, int]]:
-    """The same of neighbours."""
+    """Values and how often each stands there in a row. Most columns are all alike."""
     if column.count(column[0]) == len(column):
         return ((column[0], len(column)),)
     return ((value, len(list(same))) for value, same in groupby(column))

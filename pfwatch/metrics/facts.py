@@ -52,7 +52,17 @@ def identified(counters: Counters, weight: int) -> None:
 
 def queued(counters: Counters, size: int, recipients: int, weight: int) -> None:
     """A message entered the active queue."""
-    counters.observe("postfix_qmgr_messages_inserted_size_bytes", (), size, weight)
+    queued_sizes(counters, [size] * weight)
+    queued_recipients(counters, recipients, weight)
+
+
+def queued_sizes(counters: Counters, sizes: list[int]) -> None:
+    """Messages of these sizes, in bytes, entered the active queue."""
+    counters.observe_all("postfix_qmgr_messages_inserted_size_bytes", (), sizes)
+
+
+def queued_recipients(counters: Counters, recipients: int, weight: int) -> None:
+    """Messages with so many recipients entered the active queue."""
     counters.observe("postfix_qmgr_messages_inserted_recipients", (), recipients, weight)
     counters.observe("postfix_qmgr_messages_inserted_receipients", (), recipients, weight)
 
@@ -98,8 +108,6 @@ def tls_session(
 
 
 _DELAYS = {"smtp": "postfix_smtp_delivery_delay_seconds", "lmtp": "postfix_lmtp_delivery_delay_seconds"}
-ANY_DELAY = _DELAYS["smtp"]
-"""All of them have the same buckets."""
 
 
 def refused(counters: Counters, service: str, stage: str, code: str, why: str, weight: int) -> None:

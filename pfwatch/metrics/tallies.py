@@ -4,9 +4,9 @@ Enters: the fields of such lines as the log has them, in bytes, and how many lin
 `Counters`. This file must never know how a line is read.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
 
 from pfwatch.events import AuthFailed, Event, RelayDenied
 from pfwatch.metrics import facts
@@ -20,7 +20,6 @@ from pfwatch.parsing.tally import Counted, Key
 from pfwatch.records.header import postfix_tag
 
 Fields = tuple[bytes | None, ...]
-_REMEMBERED = 4096
 
 _REASONS = {
     b"lost connection": "lost_connection",
@@ -64,11 +63,6 @@ def _tally_limited(counters: Counters, service: str, fields: Fields, weight: int
     counters.add("postfix_rate_limited_total", (service or OTHER, LIMITS[fields[0] or b""]), weight)
 
 
-def _tally_queued(counters: Counters, _service: str, fields: Fields, weight: int) -> None:
-    size, recipients = fields
-    facts.queued(counters, int(size or 0), int(recipients or 0), weight)
-
-
 def _tally_tls(counters: Counters, _service: str, fields: Fields, weight: int) -> None:
     direction, trust, protocol, cipher, bits, all_bits = map(_text, fields)
     facts.tls_session(counters, direction, trust, protocol, cipher, bits, all_bits, weight)
@@ -82,13 +76,12 @@ TALLIES: dict[str, Callable[[Counters, str, Fields, int], None]] = {
     "smtpd-reject": _tally_rejected,
     "smtpd-rate-limited": _tally_limited,
     "cleanup-message-id": lambda counters, _service, _fields, weight: facts.identified(counters, weight),
-    "qmgr-queued": _tally_queued,
     "qmgr-removed": lambda counters, _service, _fields, weight: facts.removed(counters, weight),
     "tls-established": _tally_tls,
 }
 """Rule name -> what its tallied lines add: (counters, service, fields, how many lines).
 
-Fields by rule: `session-aborted` reason and stage; `qmgr-queued` size and recipients; `tls-established` direction
+Fields by rule: `session-aborted` reason and stage; `tls-established` direction
 (`inbound`, `outbound`), trust, protocol, cipher, bits and algorithm bits; the others none.
 """
 
@@ -108,8 +101,8 @@ _SHARED = {
 def tally(counters: Counters, counted: Counted, keys: Mapping[Key, int]) -> None:
     """Add the lines that the scanner only counted, by tag and what the groups that count held."""
     rule, kind = counted
-    if rule.name == "delivery":
-        _deliveries(counters, keys)
+    if rule.name in AT_ONCE:
+        AT_ONCE[rule.name](counters, keys)
         return
     name, before = _SHARED.get(rule.name, (rule.name, ()))
     count = TALLIES.get(name) if kind is rule.kind else HITS[kind]  # type: ignore[index] # only a hit has another kind
@@ -122,45 +115,37 @@ def tally(counters: Counters, counted: Counted, keys: Mapping[Key, int]) -> None
             count(counters, known.service, (*before, *fields), weight)
 
 
-def _deliveries(counters: Counters, keys: Mapping[Any, int]) -> None:
+def _deliveries(counters: Counters, keys: Mapping[Key, int]) -> None:
     """Add deliveries by tag, status, enhanced code, relay and delays: nearly each has delays of its own, but few are of
-    a sort of their own.
+    a sort of their own, and a single delay is one of some hundred numbers.
     """
-    sorts: dict[tuple[bytes | None, ...], _Sort] = {}
+    sorts: defaultdict[Key, list[bytes]] = defaultdict(list)
     for key, weight in keys.items():
-        sort = sorts.get(key[:-1])
-        if sort is None:
-            sort = sorts[key[:-1]] = _Sort(counters, key)
-        sort.weight += weight
-        if sort.rows:
-            for row, (bucket, amount) in zip(sort.rows, _places(counters, key[-1]), strict=False):
-                row[bucket] += weight
-                row[-1] += amount * weight
-    for sort in sorts.values():
-        facts.delivered(counters, sort.daemon, sort.status, (), sort.code, sort.relay, sort.weight)
+        delays = key[-1] or b""
+        sorts[key[:-1]] += [delays] if weight == 1 else [delays] * weight
+    for (tag, status_, code_, relay_), all_delays in sorts.items():
+        known = postfix_tag(tag or b"")
+        daemon = known.daemon if known else OTHER
+        status, code, relay = status_of(status_ or b""), _text(code_), _text(relay_ or b"none")
+        facts.delivered(counters, daemon, status, (), code, relay, len(all_delays))
+        series = facts.delay_series(daemon, status, relay)
+        columns = zip(*(delays.split(b"/") for delays in all_delays if delays), strict=True) if series else ()
+        for (name, labels), column in zip(series, columns, strict=False):
+            for seconds, times in Counter(column).items():
+                counters.observe(name, labels, float(seconds), times)
 
 
-class _Sort:
-    """Deliveries that differ only in their delays."""
-
-    def __init__(self, counters: Counters, key: tuple[Any, ...]) -> None:
-        tag, status, code, relay, _ = key
-        known = postfix_tag(tag)
-        self.daemon = known.daemon if known else OTHER
-        self.status, self.code, self.relay = status_of(status or b""), _text(code), _text(relay or b"none")
-        self.weight = 0
-        self.rows = [counters.histogram(*series) for series in facts.delay_series(self.daemon, self.status, self.relay)]
-
-
-_cache: dict[bytes, tuple[tuple[int, int], ...]] = {}
+def _queued(counters: Counters, keys: Mapping[Key, int]) -> None:
+    """Add messages by tag, size and number of recipients: nearly each has a size of its own."""
+    sizes: list[int] = []
+    recipients: Counter[bytes] = Counter()
+    for (_, size, number), weight in keys.items():
+        sizes += [int(size or 0)] * weight
+        recipients[number or b"0"] += weight
+    facts.queued_sizes(counters, sizes)
+    for number, times in recipients.items():
+        facts.queued_recipients(counters, int(number), times)
 
 
-def _places(counters: Counters, delays: bytes) -> tuple[tuple[int, int], ...]:
-    """Where the four numbers of `0.01/0.02/0.05/0` belong: (bucket, amount) each."""
-    known = _cache.get(delays)
-    if known is None:
-        if len(_cache) >= _REMEMBERED:
-            _cache.clear()
-        parts = delays.split(b"/") if delays else ()
-        known = _cache[delays] = tuple(counters.place(facts.ANY_DELAY, float(part)) for part in parts)
-    return known
+AT_ONCE: dict[str, Callable[[Counters, Mapping[Key, int]], None]] = {"delivery": _deliveries, "qmgr-queued": _queued}
+"""Rule name -> what all of its lines add together, where nearly each is of its own."""

@@ -18,6 +18,7 @@ from pfwatch.records.header import FORMS, QUEUE_ID
 
 _GROUP = re.compile(r"\(\?P<([a-z_]+)>")
 _HOTTEST = ("smtpd", "smtp", "qmgr", "cleanup")
+ANY_TAIL = ".*+"
 _BEHIND_ID = f"{PLAIN_ID}: "
 
 

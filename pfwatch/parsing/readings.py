@@ -9,14 +9,21 @@ rule's form, and then found in a dictionary. Refusals and deliveries differ: eac
 
 import re
 from collections import Counter
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from pfwatch.parsing.block import Form, in_order, plain_forms, tail_pattern
+from pfwatch.parsing.block import ANY_TAIL, Form, in_order, plain_forms, tail_pattern
 from pfwatch.parsing.hits import Hits
+from pfwatch.parsing.programs import Programs
 from pfwatch.parsing.tally import Key, Tally
 from pfwatch.records.header import Tag
 
+FOREIGN = False
 Row = tuple[bytes | None, ...]
+MOST_ORIGINS = 1024
+"""Hosts and tags that are kept apart; beyond, all are forgotten and learnt again."""
+MOST_HEADS = 256
+"""Heads of one origin: Postfix's own words with an SMTP command in them, of which it knows some thirty."""
 MOST_TEXTS = 4096
 """Texts that are remembered per origin and head; beyond, all are forgotten and read again."""
 
@@ -61,44 +68,57 @@ class Recurring(dict[bytes, int]):
 
 class Varied:
     """Lines of one form that differ behind the client. `rows` has, for each of them, the groups that count; `judged`
-    counts those of which some are hits.
+    counts those of which some are hits. Where any tail fits and none counts, `match` is None and `lines` their number.
     """
 
-    __slots__ = ("_before", "_order", "form", "hits", "judged", "match", "rows")
+    __slots__ = ("_form", "_key", "hits", "judged", "lines", "match", "rows")
 
     def __init__(self, form: Form, head: bytes, tag: bytes, hits: Hits | None) -> None:
-        self.form, self.hits = form, hits
+        self._form, self.hits = form, hits
         fields, key = _fields_of(form, head), key_of(form)
         behind = in_order(form, key)
-        before = [name for name in key if name not in behind]
-        self.match = tail_pattern(form, behind).match
-        self._before = (tag, *(fields[name] for name in before))
-        self._order = (0, *(1 + [*before, *behind].index(name) for name in key))
+        before = tuple(name for name in key if name not in behind)
+        pieces = ("tag", *before, *behind)
+        self._key = _Key((tag, *(fields[name] for name in before)), tuple(pieces.index(name) for name in ("tag", *key)))
+        self.match = None if form.tail == ANY_TAIL and not key else tail_pattern(form, behind).match
+        self.lines = 0
         self.rows: list[Row] = []
         self.judged = Judged(self)
 
     def judge(self, row: Row) -> bool | None:
         """Whether a line with these groups is a hit, or only counted; None: it is read as an event."""
-        judge = self.form.plain.judge
+        judge = self._form.plain.judge
         return judge is None or judge(*self._key(row)[1:])
 
     def gather(self, tally: Tally) -> None:
         """Move the counts into a tally."""
-        rule, hit = self.form.rule, self.form.plain.hit
+        rule, hit, key = self._form.rule, self._form.plain.hit, self._key
         if self.rows:
-            tally.add(rule, rule.kind, {self._key(row): lines for row, lines in Counter(self.rows).items()})
+            tally.add(rule, rule.kind, {key(row): lines for row, lines in Counter(self.rows).items()})
             self.rows.clear()
+        if self.lines:
+            tally.add(rule, rule.kind, {key(()): self.lines})
+            self.lines = 0
         for row, judged in self.judged.items():
             lines, is_hit = judged
             if lines:
-                tally.add(rule, hit if is_hit else rule.kind, {self._key(row): lines})
+                tally.add(rule, hit if is_hit else rule.kind, {key(row): lines})
                 judged[0] = 0
         if len(self.judged) > MOST_TEXTS:
             self.judged.clear()
 
-    def _key(self, row: Row) -> Key:
-        pieces = (*self._before, *row)
-        return tuple(pieces[place] for place in self._order)
+
+class _Key:
+    """Makes the key of a tally: the tag, and what the rule counts by, in its order."""
+
+    def __init__(self, before: tuple[bytes | None, ...], order: tuple[int, ...]) -> None:
+        self._before = before
+        self._pick = itemgetter(*order) if len(order) > 1 else tuple
+        """Of one alone itemgetter makes no tuple."""
+
+    def __call__(self, row: Row) -> Key:
+        picked: Key = self._pick((*self._before, *row))
+        return picked
 
 
 class Judged(dict[Row, list[Any]]):
@@ -122,8 +142,8 @@ class Reading(NamedTuple):
     """What is remembered of them: a `Note`, or `failed` where hits are failed logins."""
     varied: Varied | None
     """None: the lines recur."""
-    origin: tuple[bytes, bytes]
-    """Host and tag."""
+    host: bytes
+    tag: bytes
 
     def gather(self, tally: Tally) -> None:
         """Move the counts into a tally."""
@@ -131,6 +151,47 @@ class Reading(NamedTuple):
             self.counts.gather(tally)
         if self.varied is not None:
             self.varied.gather(tally)
+
+
+class Readings:
+    """The readings of every origin and head, of bodies that begin with a queue id (`identified`) and of others.
+
+    None stands for lines that are not plain, FOREIGN for those of nobody who is read.
+    """
+
+    def __init__(self, programs: Programs) -> None:
+        self.identified: dict[bytes, dict[bytes, Reading | bool | None]] = {}
+        self.anonymous: dict[bytes, dict[bytes, Reading | bool | None]] = {}
+        self._programs = programs
+
+    def learn(self, origin: bytes, head: bytes, tally: Tally, *, with_id: bool) -> Reading | bool | None:
+        """What to do with lines of an origin and head that were not seen before."""
+        host, _, tag = origin.partition(b" ")
+        if not tag:  # no record
+            return None
+        readings = self.identified if with_id else self.anonymous
+        heads = readings.get(origin)
+        if heads is None:
+            if len(readings) >= MOST_ORIGINS:
+                self.gather(tally)
+                readings.clear()
+            heads = readings[origin] = {}
+        if len(heads) >= MOST_HEADS:
+            return None
+        program = self._programs.of(tag)
+        reading: Reading | bool | None = FOREIGN
+        if program is not None:
+            reading = reading_of(host, tag, program.tag, head, with_id=with_id) if program.tag else None
+        heads[head] = reading
+        return reading
+
+    def gather(self, tally: Tally) -> None:
+        """Move all counts into a tally."""
+        for readings in (self.identified, self.anonymous):
+            for heads in readings.values():
+                for reading in heads.values():
+                    if isinstance(reading, Reading):
+                        reading.gather(tally)
 
 
 def key_of(form: Form) -> tuple[str, ...]:
@@ -151,13 +212,13 @@ def reading_of(host: bytes, tag: bytes, program: Tag, head: bytes, *, with_id: b
         return None
     first, *others = forms
     if not first.plain.varied:
-        return Reading(Recurring(forms, head, tag), first.rule.notes, None, (host, tag))
+        return Reading(Recurring(forms, head, tag), first.rule.notes, None, host, tag)
     if others:
         raise AssertionError(f"{first.rule.name} varies and has a head with {others[0].rule.name} in common")
     hits = Hits(first, host, tag, program.service, program.daemon, head) if first.plain.hit else None
     varied = Varied(first, head, tag, hits)
     note = "failed" if first.plain.failed_login else None
-    return Reading(varied.judged if hits else None, note, varied, (host, tag))
+    return Reading(varied.judged if hits else None, note, varied, host, tag)
 
 
 def _fields_of(form: Form, head: bytes) -> dict[str, bytes | None]:

@@ -4,8 +4,7 @@ Enters: blocks of bytes that end at a line end, cut anywhere else. Leaves: throu
 every line that is more than a count; in `Tally`, the counts, and what became of each line. The result does not depend
 on where blocks are cut.
 This file must never know what a session is, nor what any wording means: one pattern (`parsing.block`) cuts a block and
-tells the heads of plain lines, `parsing.readings` counts them; for any other record it finds the rules of its daemon
-and first word, and lets the first that fits have it.
+tells the heads of plain lines, `parsing.readings` counts them, and `parsing.single` reads any other record.
 
 Speed is the product here: nine lines of ten are plain, cost one match of the block's pattern, and leave a number in a
 dictionary. What happens once in a hundred lines lives in a method of its own.
@@ -17,38 +16,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pfwatch.events import Envelope, Event, Foreign, Malformed, Severity, Unsupported
 from pfwatch.parsing.block import Pieces, cut_pattern
-from pfwatch.parsing.fragments import untrusted
-from pfwatch.parsing.hits import SEVERITIES, TRUNCATED
 from pfwatch.parsing.listener import Listener
-from pfwatch.parsing.programs import Programs
-from pfwatch.parsing.readings import Reading, reading_of
-from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.readings import FOREIGN, Readings
+from pfwatch.parsing.single import SingleReader
 from pfwatch.parsing.tally import Tally
-from pfwatch.records.header import (
-    BODY,
-    FIRST_WORD,
-    FORMS,
-    LAST_REPEATED,
-    MOST_REPEATS,
-    REPEATED,
-    Row,
-    Tag,
-    compile_form,
-    row_of,
-)
+from pfwatch.records.header import FIRST_WORD, FORMS, LAST_REPEATED, MOST_REPEATS, Row, compile_form, row_of
 from pfwatch.records.time import TimeReader
 
-_BY_WORD = {word.encode(): severity for word, severity in SEVERITIES.items()}
-_TAGS = 1024
-_HEADS = 256
-"""Heads of one origin: Postfix's own words with an SMTP command in them, of which it knows some thirty."""
 _MOST_LINES = 50_000
 """Plain lines whose counts are gathered at the latest."""
-_NOT = (None, None)
-_NEVER_POSTFIX_COMMAND = frozenset((b"connect", b"disconnect", b"statistics", b"daemon"))
-"""First words of daemons; under the bare tag `postfix` they tell that the tag was cut."""
 
 
 class _Last(NamedTuple):
@@ -61,11 +38,6 @@ class _Last(NamedTuple):
     word: bytes
 
 
-FOREIGN = False
-Readings = dict[bytes, dict[bytes, Reading | bool | None]]
-"""Origin -> head -> what to do with such lines; None: they are not plain, FOREIGN: they are nobody's who is read."""
-
-
 class Scanner:
     """Reads one source. Sources are scanned apart, because their lines interleave."""
 
@@ -75,37 +47,30 @@ class Scanner:
         """Tell `listener` what happens; with `every_event`, tell it every line and count none; with `dovecot`, read
         Dovecot's lines, too.
         """
-        self.tally = Tally()
         self.last_time = b""
         self._listener = listener
         self._times = times
         self._every_event = every_event
         self._form = "bsd"
-        self._identified: Readings = {}
-        self._anonymous: Readings = {}
-        """The same for bodies that begin with a queue id, and for others."""
+        self._single = SingleReader(listener, times, every_event=every_event, dovecot=dovecot)
+        self._readings = Readings(self._single.programs)
         self._plain = 0
         """Plain lines whose counts are not gathered yet."""
-        self._programs = Programs(_TAGS, dovecot=dovecot)
-        self._hosts: dict[bytes, str] = {}
         self._last: _Last | None = None
         self._starts: tuple[bytes, list[int]] = b"", []
+
+    @property
+    def tally(self) -> Tally:
+        """What became of the lines since it was taken; the counts of plain lines come to it when they are gathered."""
+        return self._single.tally
 
     def take(self, *, counts: bool = True) -> Tally:
         """What became of the lines since the last call and, with `counts` or when they are many, their counts."""
         if counts or self._plain >= _MOST_LINES:
-            self._gather()
-        tally, self.tally = self.tally, Tally()
+            self._readings.gather(self.tally)
+            self._plain = 0
+        tally, self._single.tally = self.tally, Tally()
         return tally
-
-    def _gather(self) -> None:
-        """Move the counts of plain lines into the tally."""
-        self._plain = 0
-        for readings in (self._identified, self._anonymous):
-            for heads in readings.values():
-                for reading in heads.values():
-                    if isinstance(reading, Reading):
-                        reading.gather(self.tally)
 
     def newest(self) -> float | None:
         """The time of the latest record, seconds since the epoch; None before the first."""
@@ -144,9 +109,11 @@ class Scanner:
         rows = cut_pattern(self._form).findall(block, 0, len(block) - 1)
         listener, read_time = self._listener, self._times.read
         watch, reused, finished = listener.watch, listener.reused, listener.finished
-        clients, failures, messages = listener.clients, listener.failures, listener.messages
-        failed = failures.rows
-        identified, anonymous = self._identified, self._anonymous
+        clients, failures, messages = listener.clients.rows, listener.failures.rows, listener.messages.rows
+        most_clients, most_failures = listener.clients.limit, listener.failures.limit
+        most_messages = listener.messages.limit
+        identified, anonymous = self._readings.identified, self._readings.anonymous
+        processes, failed, message_keys = [], [], []  # whose rows were changed
         hits = others = 0
         moment, moment_of = None, b""
         reading: Any
@@ -156,42 +123,56 @@ class Scanner:
             try:
                 reading = (identified if queue_id else anonymous)[origin][head]
             except KeyError:
-                reading = self._learn(origin, head, with_id=bool(queue_id))
+                reading = self._readings.learn(origin, head, self.tally, with_id=bool(queue_id))
             if reading and pid:
-                counts, note, varied, process = reading
-                if watch and (*process, pid) in watch:
-                    listener.spoke((*process, pid), head + client + tail)
+                counts, note, varied, host, tag = reading
+                if watch and (host, tag, pid) in watch:
+                    listener.spoke((host, tag, pid), head + client + tail)
                 if varied is None:
                     try:
                         counts[tail] += 1
                         if note is None:
                             continue
                         if note == "connect":
-                            key = (*process, pid)
-                            clients.put(key, client)
-                            if key in failed:
-                                failures.drop(key)
+                            process = (host, tag, pid)
+                            if process in clients:
+                                del clients[process]  # it becomes the youngest
+                            elif len(clients) >= most_clients:
+                                listener.clients.make_room()
+                            clients[process] = client
+                            if process in failures:
+                                del failures[process]
+                            processes.append(process)
                             continue
                         if note == "disconnect":
-                            key = (*process, pid)
-                            unspoken = counts.noted[tail]  # AUTH commands that failed
-                            if unspoken <= failed.get(key, 0):
-                                if unspoken:
-                                    failures.drop(key)
-                                clients.drop(key)
+                            process = (host, tag, pid)
+                            if counts.noted[tail] <= failures.get(process, 0):  # every AUTH that failed was told
+                                clients.pop(process, None)
+                                failures.pop(process, None)
+                                processes.append(process)
                                 continue
                             counts[tail] -= 1
                         elif note == "client":
-                            message = (process[0], queue_id)
-                            messages.put(message, (client, counts.noted[tail], False))
+                            message = (host, queue_id)
+                            if message in messages:
+                                del messages[message]
+                            elif len(messages) >= most_messages:
+                                listener.messages.make_room()
+                            messages[message] = (client, counts.noted[tail], False)
+                            message_keys.append(message)
                             if message in reused:
                                 listener.accepted(message)
                             continue
                         else:
-                            messages.drop((process[0], queue_id))
+                            message = (host, queue_id)
+                            if messages.pop(message, None):
+                                message_keys.append(message)
                             continue
                     except KeyError:
                         pass  # not plain
+                elif varied.match is None:
+                    varied.lines += 1
+                    continue
                 elif found := varied.match(tail):
                     row = found.groups()
                     if counts is None:
@@ -210,40 +191,25 @@ class Scanner:
                             listener.tick(moment[0])
                         finished.append((varied.hits, moment, moment_of, pid, queue_id, client, tail))
                         if note is not None:
-                            key = (*process, pid)
-                            failures.put(key, failed.get(key, 0) + 1)
+                            process = (host, tag, pid)
+                            if process not in failures and len(failures) >= most_failures:
+                                listener.failures.make_room()
+                            failures[process] = failures.get(process, 0) + 1
+                            failed.append(process)
                         continue
             others += 1
             if reading is FOREIGN:
                 self.tally.foreign += 1
             else:
                 self._not_plain(cut, block, len(rows) - length_hint(steps) - 1)
-        tallied = len(rows) - hits - others
-        self.tally.tallied += tallied
+        listener.clients.touch(processes)
+        listener.failures.touch(processes)
+        listener.failures.touch(failed)
+        listener.messages.touch(message_keys)
+        self.tally.tallied += len(rows) - hits - others
         self.tally.events += hits
-        self._plain += tallied + hits
+        self._plain += len(rows) - others
         return len(rows)
-
-    def _learn(self, origin: bytes, head: bytes, *, with_id: bool) -> Reading | bool | None:
-        """What to do with lines of an origin and head that were not seen before."""
-        host, _, tag = origin.partition(b" ")
-        if not tag:  # no record
-            return None
-        program = self._programs.of(tag)
-        readings = self._identified if with_id else self._anonymous
-        heads = readings.get(origin)
-        if heads is None:
-            if len(readings) >= _TAGS:
-                self._gather()
-                readings.clear()
-            heads = readings[origin] = {}
-        if len(heads) >= _HEADS:
-            return None
-        reading: Reading | bool | None = FOREIGN
-        if program is not None:
-            reading = reading_of(host, tag, program.tag, head, with_id=with_id) if program.tag else None
-        heads[head] = reading
-        return reading
 
     def _not_plain(self, cut: Pieces, block: bytes, number: int) -> None:
         """A line that the block's pattern cut and that no plain form fits."""
@@ -256,12 +222,6 @@ class Scanner:
         row = Row(time, host, tag, pid, body, queue_id, FIRST_WORD.match(word)[0], other)  # type: ignore[index] # fits any
         self._cold(row, block, number)
 
-    def _told(self, event: Event) -> None:
-        if event.envelope.part_of is None:
-            self.tally.events += 1
-        else:
-            self.tally.parts += 1
-
     def _cold(self, row: Row, block: bytes, number: int) -> None:
         """The line of a block with this number, read by itself."""
         if not row.time:
@@ -269,98 +229,7 @@ class Scanner:
             return
         if self._listener.watch and (row.host, row.tag, row.pid) in self._listener.watch:
             self._listener.spoke((row.host, row.tag, row.pid), row.body)
-        self._row(row, 1)
-
-    def _row(self, row: Row, weight: int) -> None:
-        """One record that stands for `weight` more of it."""
-        program = self._programs.of(row.tag)
-        if program is None or not (row.pid or program.tag is None):
-            self._unread(row, "foreign", weight)
-            return
-        for rule in program.rules(row.word, row.body):
-            if rule.counted and not self._every_event and self._counted(rule, row, weight):
-                return
-            found = rule.compiled.match(row.body)
-            if found is not None:
-                self._event(rule, found, row, program.tag, weight)
-                return
-        self._without_rule(row, program.tag, weight)
-
-    def _counted(self, rule: Rule, row: Row, weight: int) -> bool:
-        """Whether the line is only counted, and is."""
-        found, judge = next(((one, judge) for pattern, judge in rule.counted if (one := pattern.match(row.body))), _NOT)
-        if found is None:
-            return False
-        fields = [found[name] for name in rule.tally or ()]
-        if judge is not None and judge(*fields) is not False:
-            return False
-        noted = _noted(rule, row, found)
-        if rule.asks is not None and self._listener.asks[rule.asks](*noted):
-            return False
-        self.tally.add(rule, rule.kind, {(row.tag, *fields): weight})
-        self.tally.tallied += 1
-        if rule.notes is not None:
-            self._listener.notes[rule.notes](*noted)
-        return True
-
-    def _event(self, rule: Rule, found: re.Match[bytes], row: Row, tag: Tag | None, weight: int) -> None:
-        """Build the event of a line and tell it."""
-        severity = "info" if row.queue_id else _severity(row)
-        envelope = self._envelope(row[:5], tag, weight, rule.name, severity)
-        if envelope is None:
-            self._unread(row, "malformed", weight)
-            return
-        self._told(self._listener.told(rule.build(envelope, found), (row.host, row.tag, row.pid)))
-        if rule.notes is not None:
-            self._listener.notes[rule.notes](*_noted(rule, row, found))
-
-    def _envelope(
-        self, record: tuple[bytes, ...], tag: Tag | None, weight: int, rule: str | None, severity: Severity
-    ) -> Envelope | None:
-        time, host, tag_text, pid, body = record
-        moment = self._times.read(time)
-        if moment is None:
-            return None
-        try:
-            host_name = self._hosts[host]
-        except KeyError:
-            if len(self._hosts) >= _TAGS:
-                self._hosts.clear()
-            host_name = self._hosts[host] = host.decode("utf-8", "backslashreplace")
-        service, daemon = tag or (None, tag_text.decode("utf-8", "backslashreplace"))
-        return Envelope(
-            moment.at,
-            moment.stamp,
-            host_name,
-            service,
-            daemon,
-            int(pid[:18]) if pid else None,
-            severity,
-            weight,
-            len(body) >= TRUNCATED,
-            rule,
-            None,
-            False,
-            record,
-        )
-
-    def _without_rule(self, row: Row, tag: Tag | None, weight: int) -> None:
-        """A line that no rule of its program and first word fits."""
-        if row.word == b"message" and weight == 1:
-            repeated = REPEATED.fullmatch(row.body)
-            if repeated:
-                inner = BODY.match(repeated[2])
-                if inner:
-                    times = min(int(repeated[1]), MOST_REPEATS)
-                    body, queue_id, word = inner.groups(b"")
-                    self._row(row._replace(body=body, queue_id=queue_id, word=word), times)
-                    return
-        if tag is None:  # most that Dovecot says is nothing to us
-            self._unread(row, "foreign", weight)
-            return
-        if tag.daemon == "postfix" and (row.queue_id or row.word in _NEVER_POSTFIX_COMMAND):
-            self.tally.misnamed += 1
-        self._unread(row, "unsupported", weight)
+        self._single.read(row, 1)
 
     def _no_record(self, row: Row, block: bytes, number: int) -> None:
         """A line in another form, one that repeats the line before it, or nobody's."""
@@ -368,10 +237,10 @@ class Scanner:
         if repeated:
             last = self._before(block, self._start_of(block, number))
             if last is None:
-                self._unread(row, "malformed", 1)
+                self._single.unread(row, "malformed", 1)
             else:
                 time, host, times = repeated.groups(b"")
-                self._row(Row(time, host, *last, b""), min(int(times), MOST_REPEATS))
+                self._single.read(Row(time, host, *last, b""), min(int(times), MOST_REPEATS))
             return
         for form in FORMS:
             other = compile_form(form).fullmatch(b"\n" + row.other)
@@ -382,7 +251,7 @@ class Scanner:
                 else:
                     self._read(b"\n" + row.other + b"\n")
                 return
-        self._unread(row, "malformed", 1)
+        self._single.unread(row, "malformed", 1)
 
     def _start_of(self, block: bytes, number: int) -> int:
         """Where the line with this number begins; every line of a block is one match of its pattern."""
@@ -400,23 +269,6 @@ class Scanner:
             end = begin
         return self._last
 
-    def _unread(self, row: Row, fate: str, weight: int) -> None:
-        tally = self.tally
-        program = self._programs.of(row.tag) if fate == "unsupported" else None
-        tag = program.tag if program else None
-        setattr(tally, fate, getattr(tally, fate) + 1)
-        if fate == "unsupported":
-            severity = _BY_WORD.get(row.word, "info") if not row.queue_id else "info"
-            tally.unread[row.tag, severity] = tally.unread.get((row.tag, severity), 0) + weight
-        if not self._every_event:
-            return
-        severity = "info" if row.queue_id or tag is None else _severity(row)
-        envelope = self._envelope(row[:5], tag, weight, None, severity) if fate != "malformed" else None
-        if envelope is None:
-            envelope = Envelope(0.0, "", "", None, None, None, "info", weight, False, None)
-        kind = {"foreign": Foreign, "unsupported": Unsupported, "malformed": Malformed}[fate]
-        self._listener.told(kind(envelope, untrusted(row.other or row.body)), (row.host, row.tag, row.pid))
-
     def _remember(self, block: bytes) -> None:
         """Keep what the next block may need: the latest time, and the record that may be repeated."""
         end = len(block) - 1
@@ -427,14 +279,3 @@ class Scanner:
                 self.last_time = row.time
                 return
             end = begin
-
-
-def _severity(row: Row) -> Severity:
-    """By the word that Postfix puts before whatever is not information."""
-    return _BY_WORD.get(row.word, "info") if row.body.startswith(b": ", len(row.word)) else "info"
-
-
-def _noted(rule: Rule, row: Row, found: re.Match[bytes]) -> tuple[bytes | None, ...]:
-    """What the rule's `noted` names."""
-    own = {"host": row.host, "tag": row.tag, "pid": row.pid}
-    return tuple(own[name] if name in own else found[name] for name in rule.noted)

@@ -41,6 +41,9 @@ class Tally(msgspec.Struct):
     def add(self, rule: Rule, kind: type[Event] | None, keys: Mapping[Key, int]) -> None:
         """Add counts of a rule's lines that are events of this kind."""
         counts = self.counts.setdefault((rule, kind), {})
+        if not counts:
+            counts.update(keys)
+            return
         for key, weight in keys.items():
             counts[key] = counts.get(key, 0) + weight
 

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from pfwatch.detection.detector import Change, Detector
+from pfwatch.detection.change import Change
+from pfwatch.detection.detector import Detector
 from pfwatch.detection.incident import Incident
 from pfwatch.detection.settings import SHIPPED, DetectionSettings
 from pfwatch.events import (
