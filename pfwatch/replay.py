@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from pfwatch.detection.incident import IncidentSeverity
-from pfwatch.events import Event
+from pfwatch.events import Event, Unsupported
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import FATES, Tally
 from pfwatch.pipeline import Outcome, Pipeline, Settings
@@ -88,24 +88,34 @@ def replay(
 
 def finished_events(paths: Iterable[str], settings: Settings, source: SourceSettings) -> Iterator[Event]:
     """Every event of finished logs after correlation, one per incident, in the order in which each is complete."""
-    for events, _ in finished_blocks(paths, settings, source):
-        yield from events
-
-
-def finished_blocks(
-    paths: Iterable[str], settings: Settings, source: SourceSettings
-) -> Iterator[tuple[list[Event], Tally]]:
-    """The same, block by block, each with what became of its lines."""
     sessions = Sessions()
+    for _ in _scanned(paths, settings, source, sessions, every_event=True):
+        yield from sessions.take()
+    sessions.finish()
+    yield from sessions.take()
+
+
+def unread_lines(
+    paths: Iterable[str], settings: Settings, source: SourceSettings
+) -> Iterator[tuple[list[Unsupported], Tally]]:
+    """The lines of Postfix that no rule reads, block by block, each with what became of its lines."""
+    sessions = Sessions()
+    for scanner in _scanned(paths, settings, source, sessions, tell_unread=True):
+        finished = sessions.take_unbuilt()
+        yield [event for event in finished if isinstance(event, Unsupported)], scanner.take()
+
+
+def _scanned(
+    paths: Iterable[str], settings: Settings, source: SourceSettings, sessions: Sessions, **how: bool
+) -> Iterator[Scanner]:
+    """The scanner of each block's source, behind the block."""
     scanners: dict[str, Scanner] = {}
     for block in blocks(paths, source):
         if block.source not in scanners:
             times = TimeReader(settings.zone, settings.year)
-            scanners[block.source] = Scanner(sessions, times, every_event=True, dovecot=settings.dovecot)
+            scanners[block.source] = Scanner(sessions, times, dovecot=settings.dovecot, **how)
         scanners[block.source].scan(block.data, block.reference)
-        yield sessions.take(), scanners[block.source].take()
-    sessions.finish()
-    yield sessions.take(), Tally()
+        yield scanners[block.source]
 
 
 def size_of(paths: Iterable[str]) -> int | None:

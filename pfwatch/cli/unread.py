@@ -9,10 +9,9 @@ import msgspec
 
 from pfwatch.alerting.visible import visible
 from pfwatch.cli.options import dovecot, readable, reading, warn
-from pfwatch.events import Unsupported
 from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.pipeline import Settings
-from pfwatch.replay import STANDARD_INPUT, finished_blocks
+from pfwatch.replay import STANDARD_INPUT, unread_lines
 from pfwatch.reports.wordings import Wording, Wordings
 from pfwatch.sources.settings import SourceSettings
 
@@ -87,12 +86,11 @@ def unread(
 def _read(files: Sequence[str], settings: Settings, limit: int, *, raw: bool) -> Unread:
     wordings = Wordings()
     lines = unsupported = malformed = misnamed = 0
-    for events, tally in finished_blocks(files, settings, SourceSettings()):
+    for events, tally in unread_lines(files, settings, SourceSettings()):
         lines, unsupported = lines + tally.total, unsupported + tally.unsupported
         malformed, misnamed = malformed + tally.malformed, misnamed + tally.misnamed
         for event in events:
-            if isinstance(event, Unsupported):
-                wordings.add(event)
+            wordings.add(event)
     found = [one for one in wordings.most_frequent() if not (misnamed and one.daemon == "postfix")]
     shown = [_shown(one, raw=raw) for one in found[:limit]]
     return Unread(lines, unsupported, malformed, misnamed, shown, unsupported - sum(one.count for one in shown))

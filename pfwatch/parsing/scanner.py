@@ -42,17 +42,25 @@ class Scanner:
     """Reads one source. Sources are scanned apart, because their lines interleave."""
 
     def __init__(
-        self, listener: Listener, times: TimeReader, *, every_event: bool = False, dovecot: bool = False
+        self,
+        listener: Listener,
+        times: TimeReader,
+        *,
+        every_event: bool = False,
+        dovecot: bool = False,
+        tell_unread: bool = False,
     ) -> None:
         """Tell `listener` what happens; with `every_event`, tell it every line and count none; with `dovecot`, read
-        Dovecot's lines, too.
+        Dovecot's lines, too; with `tell_unread`, tell it the lines of Postfix that no rule reads, too.
         """
         self.last_time = b""
         self._listener = listener
         self._times = times
         self._every_event = every_event
         self._form = "bsd"
-        self._single = SingleReader(listener, times, every_event=every_event, dovecot=dovecot)
+        self._single = SingleReader(
+            listener, times, every_event=every_event, dovecot=dovecot, tell_unread=tell_unread or every_event
+        )
         self._readings = Readings(self._single.programs)
         self._plain = 0
         """Plain lines whose counts are not gathered yet."""

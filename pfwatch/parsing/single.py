@@ -28,12 +28,15 @@ _NEVER_POSTFIX_COMMAND = frozenset((b"connect", b"disconnect", b"statistics", b"
 class SingleReader:
     """Reads the records of one source. `tally` is taken and replaced by whoever owns this."""
 
-    def __init__(self, listener: Listener, times: TimeReader, *, every_event: bool, dovecot: bool) -> None:
+    def __init__(
+        self, listener: Listener, times: TimeReader, *, every_event: bool, dovecot: bool, tell_unread: bool
+    ) -> None:
         self.tally = Tally()
         self.programs = Programs(MOST_TAGS, dovecot=dovecot)
         self._listener = listener
         self._times = times
         self._every_event = every_event
+        self._tell_unread = tell_unread
         self._hosts: dict[bytes, str] = {}
 
     def read(self, row: Row, weight: int) -> None:
@@ -142,7 +145,7 @@ class SingleReader:
         if fate == "unsupported":
             severity = _BY_WORD.get(row.word, "info") if not row.queue_id else "info"
             tally.unread[row.tag, severity] = tally.unread.get((row.tag, severity), 0) + weight
-        if not self._every_event:
+        if not self._every_event and not (self._tell_unread and fate == "unsupported"):
             return
         severity = "info" if row.queue_id or tag is None else _severity(row)
         envelope = self._envelope(row[:5], tag, weight, None, severity) if fate != "malformed" else None
