@@ -27,6 +27,8 @@ _NOTHING: tuple[Change, ...] = ()
 _REMEMBERED = 4096
 _MOST_UNPACKED = 20_000
 """Hits that are kept as they came; each takes some 500 bytes."""
+_MOST_PACKED = 50_000
+"""Hits of different texts that are kept unread; each takes some 250 bytes."""
 
 
 class _Watched(msgspec.Struct):
@@ -287,12 +289,17 @@ class Detector:
         return (Change(what, key, at, watched.outline(subject, watch)),) if what else _NOTHING
 
     def _pack(self) -> None:
-        """Pack every hit, for want of room."""
-        self._unpacked = 0
+        """Pack every hit, and read them where they are not alike, for want of room."""
+        self._unpacked = packed = 0
         for watched in self._watched.values():
             for watch in watched.table.rows.values():
                 if watch.waiting or watch.unread:
                     watch.pack(watched.numbers.window, watched.told)
+                packed += len(watch.alike)
+        if packed > _MOST_PACKED:
+            for watched in self._watched.values():
+                for watch in watched.table.rows.values():
+                    watched.read(watch)
 
     def _forget_quiet(self, watched: _Watched, before: float) -> None:
         """Drop the subjects that were last seen before the window; the table has them in the order of last sight."""

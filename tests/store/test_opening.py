@@ -161,3 +161,17 @@ def test_the_first_version_of_the_tables_stays_as_it_was_released() -> None:
         "kept": ["part", "key", "value"],
         "outbox": ["number", "id", "notification", "attempts", "next_try", "channel", "error", "done_at"],
     }
+
+
+def test_what_the_first_version_kept_of_sessions_is_left_behind_and_the_rest_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with closing(open_database(path, [], MIGRATIONS[:1])) as database:
+        kept = [
+            ("session", b"a", b"of another form"),
+            ("message", b"b", b"of another form"),
+            ("planner", b"plan", b"x"),
+        ]
+        database.executemany("INSERT INTO kept VALUES (?, ?, ?)", kept)
+    store = Store(path)
+    assert store.load().kept == {"planner": {b"plan": b"x"}}
+    store.close()
