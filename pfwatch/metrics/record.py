@@ -78,8 +78,9 @@ def _tls_failed(counters: Counters, event: events.TlsFailed, _service: str, weig
     counters.add("postfix_tls_errors_total", (event.direction, event.error or OTHER), weight)
 
 
-def _tls_detail(counters: Counters, _event: events.TlsDetail, _service: str, weight: int) -> None:
-    counters.add("postfix_tls_errors_total", ("inbound", OTHER), weight)
+def _tls_detail(counters: Counters, event: events.TlsDetail, _service: str, weight: int) -> None:
+    direction = "outbound" if event.envelope.daemon in {"smtp", "lmtp"} else "inbound"
+    counters.add("postfix_tls_errors_total", (direction, OTHER), weight)
 
 
 def _tls_established(counters: Counters, event: events.TlsEstablished, _service: str, weight: int) -> None:

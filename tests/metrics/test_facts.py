@@ -199,6 +199,7 @@ ADDED: list[tuple[Event, dict[tuple[str, ...], float]]] = [
     (tls_failed("unknown_ca"), {("postfix_tls_errors_total", "inbound", "unknown_ca"): 1}),
     (tls_failed(None), {("postfix_tls_errors_total", "inbound", "other"): 1}),
     (events.TlsDetail(envelope(), CLIENT, NOTHING), {("postfix_tls_errors_total", "inbound", "other"): 1}),
+    (events.TlsDetail(envelope("smtp"), None, NOTHING), {("postfix_tls_errors_total", "outbound", "other"): 1}),
     (events.TlsDetail(envelope(part_of="tls_failed"), CLIENT, NOTHING), {}),
     (events.RateLimited(envelope(), CLIENT, "auth_rate", 61, "smtp"), {
         ("postfix_rate_limited_total", "postfix", "auth_rate"): 1,
