@@ -7,6 +7,7 @@ This file must never know what a field means, nor how its place was found.
 import itertools
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import click
@@ -89,6 +90,7 @@ def _rows(cells: list[_Cell], width: int) -> Iterator[list[_Cell]]:
         cells = cells[end:]
 
 
+@lru_cache(maxsize=4096)
 def columns_of(character: str) -> int:
     """How wide a terminal shows it."""
     if unicodedata.category(character).startswith("M"):
