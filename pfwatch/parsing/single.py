@@ -142,12 +142,11 @@ class SingleReader:
         program = self.programs.of(row.tag) if fate == "unsupported" else None
         tag = program.tag if program else None
         setattr(tally, fate, getattr(tally, fate) + 1)
+        severity: Severity = "info" if row.queue_id or tag is None else _severity(row)
         if fate == "unsupported":
-            severity = _BY_WORD.get(row.word, "info") if not row.queue_id else "info"
             tally.unread[row.tag, severity] = tally.unread.get((row.tag, severity), 0) + weight
         if not self._every_event and not (self._tell_unread and fate == "unsupported"):
             return
-        severity = "info" if row.queue_id or tag is None else _severity(row)
         envelope = self._envelope(row[:5], tag, weight, None, severity) if fate != "malformed" else None
         if envelope is None:
             envelope = Envelope(0.0, "", "", None, None, None, "info", weight, False, None)

@@ -130,6 +130,13 @@ def test_the_tally_of_unread_lines_is_taken_once() -> None:
     assert scanner.take() == Tally()
 
 
+def test_a_word_that_only_begins_like_a_severity_is_none() -> None:
+    """Found by the fuzzer: such a line was counted as a warning and told as information."""
+    log = b"Nov 22 09:53:31 mx1 postfix/bounce[258]: warning:mplate for now\n"
+    assert read(log, every_event=False)[1].unread == {(b"postfix/bounce", "info"): 1}
+    assert counters_of(log, every_event=False)[1] == counters_of(log, every_event=True)[1]
+
+
 def test_an_empty_block_changes_nothing() -> None:
     scanner = Scanner(Sessions(), TimeReader(UTC))
     scanner.scan(b"", REFERENCE)
