@@ -10,9 +10,8 @@ and costs a tenth.
 from collections.abc import Sequence
 from typing import Any
 
-from pfwatch.events import Client, Envelope, Event, Severity
+from pfwatch.events import Envelope, Event, Severity
 from pfwatch.parsing.block import Form, in_order, tails_pattern
-from pfwatch.parsing.fragments import client_of
 from pfwatch.records.time import Moment
 
 SEVERITIES: dict[str, Severity] = {"warning": "warning", "error": "error", "fatal": "fatal", "panic": "panic"}
@@ -48,11 +47,6 @@ def record_of(hit: Hit) -> tuple[bytes, bytes, bytes, bytes, bytes]:
     hits, _, time, pid, queue_id, client, tail = hit
     body = hits.head + client + tail
     return time, hits.host, hits.tag, pid, queue_id + b": " + body if queue_id else body
-
-
-def client_of_hit(hit: Hit) -> Client:
-    """Who it was."""
-    return client_of(hit[5])
 
 
 def event_of(hit: Hit) -> Event:
