@@ -140,8 +140,8 @@ COMMANDS = (
         since="2.10",
         example="Nov 22 10:00:00 mx1 postfix/postqueue[314]: warning: Mail system is down -- accessing queue directly "
         "(Connect to the Postfix showq service: Connection refused)",
-        pattern=r"warning: Mail system is down -- accessing queue directly(?: \(Connect to the [^)]*?"
-        r"(?P<subject>[a-z]++) service: .*)?",
+        pattern=r"warning: Mail system is down -- accessing queue directly(?: \(Connect to the "
+        r"(?:[^ )]*+ )*?(?P<subject>[a-z]++) service: .*)?",
         words=("warning",),
         build=health("ipc_error"),
         source="postqueue/postqueue.c: show_queue",

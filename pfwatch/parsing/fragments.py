@@ -15,7 +15,7 @@ from pfwatch.records.header import QUEUE_ID as _QUEUE_ID
 
 QUEUE_ID: Final = rf"(?P<queue_id>{_QUEUE_ID})"
 
-CLIENT: Final = r"(?P<client>[A-Za-z0-9._-]++\[(?:[0-9A-Fa-f:.]++|unknown)\](?::(?:[0-9]++|unknown))?)"
+CLIENT: Final = r"(?P<client>[A-Za-z0-9._-]++\[(?:[0-9A-Fa-f:.]++|unknown)\](?::(?:[0-9]{1,5}+|unknown))?)"
 """smtpd's `name[address]`, with `:port` under smtpd_client_port_logging (SMTPD_BUILD_NAMADDRPORT). The name passed
 valid_hostname(): no blank, no bracket."""
 
@@ -23,7 +23,7 @@ PLAIN_ID: Final = r"(?P<queue_id>[0-9A-Za-z]++)"
 PLAIN_ADDRESS: Final = r'<[^<>"; ]*+>'
 """Cheaper pieces for lines that are only counted: an id that the scanner has recognised, an address without quotes."""
 
-PEER: Final = r"(?P<peer_name>[A-Za-z0-9._-]++)\[(?P<peer_ip>[^\]]*+)\](?::(?P<peer_port>[0-9]++))?"
+PEER: Final = r"(?P<peer_name>[A-Za-z0-9._-]++)\[(?P<peer_ip>[^\]]*+)\](?::(?P<peer_port>[0-9]{1,5}+))?"
 """smtp's and lmtp's `name[address]:port`; lmtp over a UNIX-domain socket has its path as the address."""
 
 STAGE: Final = r"(?P<stage>[A-Z][A-Z-]*+(?: content)?)"

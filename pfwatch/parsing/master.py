@@ -136,7 +136,7 @@ MASTER = (
         name="master-change-ignored-advice",
         since="2.10",
         example=f"{_MASTER}warning: to change inet_interfaces, stop and start Postfix",
-        pattern=r'warning: (?:old value: ".*", new value: ".*"|to change [a-z0-9_]++, stop and start Postfix)',
+        pattern=r'warning: (?:old value: "(?=.*", new value: ").*"|to change [a-z0-9_]++, stop and start Postfix)',
         words=("warning",),
         build=health("config_warning", part=True),
         source="master/master_ent.c: get_master_ent",

@@ -195,7 +195,7 @@ POSTSCREEN: Final = (
         name="postscreen-hangup",
         since="2.10",
         example=f"{_HEAD}HANGUP after 0.29 from [192.0.2.9]:33849 in tests before SMTP handshake",
-        pattern=rf"HANGUP after (?P<seconds>[0-9]++(?:\.[0-9]++)?) from {NAMELESS} in tests "
+        pattern=rf"HANGUP after (?P<seconds>[0-9]{{1,9}}+(?:\.[0-9]{{1,9}}+)?) from {NAMELESS} in tests "
         r"(?:before|after) SMTP handshake",
         words=("HANGUP",),
         build=_hung_up,
@@ -205,7 +205,7 @@ POSTSCREEN: Final = (
         name="postscreen-pregreet",
         since="2.10",
         example=f"{_HEAD}PREGREET 14 after 0.03 from [192.0.2.9]:39339: EHLO ylmf-pc\\r\\n",
-        pattern=r"PREGREET (?P<bytes>[0-9]{1,9}+) after (?P<seconds>[0-9]++(?:\.[0-9]++)?) "
+        pattern=r"PREGREET (?P<bytes>[0-9]{1,9}+) after (?P<seconds>[0-9]{1,9}+(?:\.[0-9]{1,9}+)?) "
         rf"from {NAMELESS}:(?: (?P<sample>.*))?",
         words=("PREGREET",),
         build=_pregreeted,

@@ -151,12 +151,12 @@ LIMITS: dict[bytes, Limit] = {
 
 def _rate_limited(envelope: Envelope, found: re.Match[bytes]) -> Event:
     return RateLimited(
-        envelope, client(found), LIMITS[found["limit"]], int(found["value"]), found["service_name"].decode()
+        envelope, client(found), LIMITS[found["limit"]], int(found["value"]), untrusted(found["service_name"])
     )
 
 
 def _tls_refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
-    return RateLimited(envelope, client(found), "tls_rate", None, found["service_name"].decode())
+    return RateLimited(envelope, client(found), "tls_rate", None, untrusted(found["service_name"]))
 
 
 _TYPED = r'<[^<>"; ]*+>'
@@ -261,7 +261,7 @@ RULES = (
         since="2.10",
         example=f"{_HEAD}lost connection after AUTH from unknown[192.0.2.9]",
         pattern=rf"(?:{QUEUE_ID}: )?(?P<reason>lost connection|timeout|too many errors|bare <LF> received) after "
-        rf"{STAGE}(?: \((?P<bytes>[0-9]++) bytes\))? from {CLIENT}",
+        rf"{STAGE}(?: \((?P<bytes>[0-9]{{1,18}}+) bytes\))? from {CLIENT}",
         words=("lost", "timeout", "too", "bare"),
         build=_session_aborted,
         kind=SessionAborted,

@@ -7,8 +7,10 @@ smtpd, smtp and lmtp name the peer first and give the library's words next. tlsp
 serves many at once: its words belong to the failed handshake that is its very next line, or to nobody.
 """
 
+import heapq
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -19,8 +21,12 @@ from pfwatch.table import Table
 
 MOST_WAITING = 20_000
 """Processes that wait at one time: as many as can have a client."""
+MOST_PROXIES = 1_000
+"""tlsproxy processes that spoke of a handshake just now; each serves many clients."""
 MOST_WORDS = 16
 """Library lines about one handshake: OpenSSL keeps no more errors at a time."""
+_MOST_BEGINS = 4 * MOST_WAITING
+"""Far more than can wait at one time, so that they are seldom put in order."""
 WAIT = 5.0
 """Seconds within which the other line of the same failure follows."""
 
@@ -42,10 +48,11 @@ class Handshakes:
     def __init__(self, watch: set[Process], finish: Callable[[Event], object], *, keep: bool) -> None:
         """Give finished events to `finish`."""
         self.failures: Table[Process, Handshake] = Table(Process, Handshake, MOST_WAITING, keep=keep)
-        self.words: Table[Process, list[TlsDetail]] = Table(Process, list[TlsDetail], MOST_WAITING, keep=keep)
+        self.words: Table[Process, list[TlsDetail]] = Table(Process, list[TlsDetail], MOST_PROXIES, keep=keep)
         self._watch = watch
-        self._due = float("inf")
-        """A moment up to which nobody has waited long enough."""
+        self._begins: list[tuple[float, Process]] = []
+        """A heap: since when a process waits. Rows of those that do not wait any more are thrown away when they come
+        up, or when they are too many."""
         self._finish = finish
 
     def spoke(self, process: Process, body: bytes) -> None:
@@ -67,8 +74,8 @@ class Handshakes:
             self._finish(event)
         else:
             self._close(process)
+            self._wait(process, event.envelope.at, self.failures, MOST_WAITING)
             self.failures.put(process, Handshake(event))
-            self._wait(process, event.envelope.at)
         return event
 
     def library(self, event: TlsDetail, process: Process) -> TlsDetail | None:
@@ -86,21 +93,18 @@ class Handshakes:
         words = [*(self.words.get(process) or []), event]
         for word in words[:-MOST_WORDS]:
             self._finish(word)
-        self.words.put(process, words[-MOST_WORDS:])
-        self._wait(process, event.envelope.at)
+        words = words[-MOST_WORDS:]
+        self._wait(process, words[0].envelope.at, self.words, MOST_PROXIES)
+        self.words.put(process, words)
         return _part(event, None)
 
     def tick(self, now: float) -> None:
         """Close what waited long enough."""
-        if now <= self._due:
-            return
-        for process, failure in self.failures.oldest():
-            if failure.event.envelope.at + WAIT < now:
+        begins = self._begins
+        while begins and begins[0][0] + WAIT < now:
+            at, process = heapq.heappop(begins)
+            if self._waits(process, at):
                 self._close(process)
-        for process, words in self.words.oldest():
-            if words[0].envelope.at + WAIT < now:
-                self._close(process)
-        self._due = self.waiting_since() + WAIT
 
     def finish(self) -> None:
         """Close everything."""
@@ -109,20 +113,38 @@ class Handshakes:
 
     def waiting_since(self) -> float:
         """The time of the earliest event that waits; infinity if none does."""
-        waiting = [failure.event for failure in self.failures.rows.values()]
-        return min(
-            (event.envelope.at for event in (*waiting, *(words[0] for words in self.words.rows.values()))),
-            default=float("inf"),
-        )
+        begins = self._begins
+        while begins and not self._waits(begins[0][1], begins[0][0]):
+            heapq.heappop(begins)
+        return begins[0][0] if begins else float("inf")
 
     def resume(self) -> None:
         """Watch again whoever is waited for, after a restart."""
         self._watch.update(self.failures.rows, self.words.rows)
-        self._due = self.waiting_since() + WAIT
+        self._order()
 
-    def _wait(self, process: Process, at: float) -> None:
+    def _order(self) -> None:
+        """Make the heap of those that wait, and of nobody else."""
+        failures = ((failure.event.envelope.at, process) for process, failure in self.failures.rows.items())
+        words = ((words[0].envelope.at, process) for process, words in self.words.rows.items())
+        self._begins = [*failures, *words]
+        heapq.heapify(self._begins)
+
+    def _waits(self, process: Process, since: float) -> bool:
+        """Whether a process has waited since then."""
+        failure, words = self.failures.get(process), self.words.get(process)
+        return (failure is not None and failure.event.envelope.at == since) or (
+            words is not None and words[0].envelope.at == since
+        )
+
+    def _wait(self, process: Process, since: float, table: Table[Process, Any], most: int) -> None:
+        """A process waits, in this table. Where there is no room, who waits longest has waited enough."""
+        if process not in table.rows and len(table.rows) >= most:
+            self._close(next(iter(table.rows)))
         self._watch.add(process)
-        self._due = min(self._due, at + WAIT)
+        if len(self._begins) >= _MOST_BEGINS:
+            self._order()
+        heapq.heappush(self._begins, (since, process))
 
     def _close(self, process: Process) -> None:
         """End the waiting for a process: what has not come does not come any more."""

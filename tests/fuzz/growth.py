@@ -1,0 +1,160 @@
+"""How the time of a match grows with the length of the text.
+
+Enters: patterns, and whole lines for the scanner. Leaves: those whose time grows clearly faster than the text.
+
+Times are those of this process alone and the best of several, so a busy machine changes little. A text that is slow for
+its length is measured again at growing lengths; only what grows faster than it should at every doubling is told.
+"""
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from pfwatch.parsing.grammar import every_rule
+from pfwatch.pipeline import Pipeline, Settings
+from tests.fuzz.attacks import Attack, attacks_on, literals_of
+from tests.fuzz.patterns import Named, every_pattern
+from tests.samples.logs import REFERENCE
+
+LONGEST = 64 * 1024
+"""Bytes of a line (`SourceSettings.max_line`)."""
+_SIZES = (4 * 1024, 8 * 1024, 16 * 1024, 32 * 1024, LONGEST)
+_SUSPICIOUS = 12e-9
+"""Seconds a byte; a plain walk over the text takes a tenth."""
+_NOISE = 0.0004
+"""Seconds that are not worth a second look."""
+_ENOUGH = 0.05
+"""Seconds at which a text need not become longer."""
+_MOST = 5
+"""Steep attacks on one pattern after which no more are looked for: the worst of them is told."""
+_STEEP = 1.25
+"""Exponent that is told: time for a text twice as long grows by 2.4."""
+
+
+class Found(NamedTuple):
+    """A text that takes too long."""
+
+    name: str
+    attack: Attack
+    size: int
+    seconds: float
+    exponent: float
+    error: str = ""
+
+    def __str__(self) -> str:
+        begin, pump, end = self.attack
+        if self.error:
+            return f"{self.name}: {self.error}\n    {_short(begin)} + {_short(pump)} * n + {_short(end)}"
+        return (
+            f"{self.name}: {self.seconds * 1000:.1f} ms for {self.size} bytes, grows by the power of "
+            f"{self.exponent:.2f}\n    {_short(begin)} + {_short(pump)} * n + {_short(end)}"
+        )
+
+
+def _short(text: bytes) -> str:
+    return repr(text) if len(text) <= 160 else f"{text[:80]!r}...{text[-70:]!r}"
+
+
+def seconds(run: Callable[[bytes], object], text: bytes, times: int = 1) -> float:
+    """The best of several runs, in seconds of this process."""
+    best = math.inf
+    for _ in range(times):
+        begin = time.process_time()
+        run(text)
+        best = min(best, time.process_time() - begin)
+    return best
+
+
+def measure(name: str, run: Callable[[bytes], object], attack: Attack, wrap: bytes = b"") -> Found | None:
+    """The growth of one attack, if it is steep. Every size is tried only when the one before it was bearable."""
+    for size in _SIZES[::2]:
+        text = wrap + attack.text(size)
+        try:
+            once = seconds(run, text)
+        except Exception as error:
+            return Found(name, attack, size, math.inf, math.inf, f"{type(error).__name__}: {str(error)[:200]}")
+        if once > _ENOUGH:
+            break
+    if once < max(_NOISE, _SUSPICIOUS * len(text)):
+        return None
+    times: list[tuple[int, float]] = []
+    for size in _SIZES:
+        times.append((size, seconds(run, wrap + attack.text(size), 3)))
+        if times[-1][1] > _ENOUGH:
+            break
+    size, slowest = times[-1]
+    if len(times) == 1:
+        return Found(name, attack, size, slowest, math.inf)
+    before, earlier = times[-3] if len(times) > 2 else times[0]
+    exponent = math.log(slowest / max(earlier, 1e-7)) / math.log(size / before)
+    return Found(name, attack, size, slowest, exponent) if exponent > _STEEP and slowest > _NOISE else None
+
+
+def search_patterns(deadline: float, wanted: str = "", seed: int = 1) -> Iterator[Found]:
+    """The worst attack on every pattern that has one; in another order for another seed."""
+    patterns = every_pattern()
+    random.Random(seed).shuffle(patterns)
+    for named in patterns:
+        if wanted in named.name and time.monotonic() < deadline:
+            worst = _worst(measure(named.name, run, attack) for run, attack in _runs(named))
+            if worst:
+                yield worst
+
+
+def _runs(named: Named) -> Iterator[tuple[Callable[[bytes], object], Attack]]:
+    run = named.pattern.search if named.searched else named.pattern.match
+    for attack in attacks_on(named.pattern.pattern, searched=named.searched):
+        yield run, attack
+
+
+def _worst(measured: Iterator[Found | None]) -> Found | None:
+    found = list(islice(filter(None, measured), _MOST))
+    return max(found, key=lambda one: one.seconds * (LONGEST / one.size) ** min(one.exponent, 9), default=None)
+
+
+def search_lines(deadline: float, wanted: str = "", seed: int = 1) -> Iterator[Found]:
+    """The worst line for the whole core, by the rule that it is made from."""
+    words = _words_of_builders()
+    dice = random.Random(seed)
+    rules = list(every_rule().items())
+    dice.shuffle(rules)
+    for name, (rule, _) in rules:
+        if wanted not in name or time.monotonic() > deadline:
+            continue
+        head, _, body = rule.example.encode().partition(b": ")
+        attacks = [*attacks_on(rule.compiled.pattern, most=150), *_filled(body, words, dice, 60)]
+        worst = _worst(measure(f"line of {name}", read_line, attack, head + b": ") for attack in attacks)
+        if worst:
+            yield worst
+
+
+def _words_of_builders() -> list[bytes]:
+    """What the code behind the patterns looks for in typed text."""
+    words = {
+        word
+        for named in every_pattern()
+        if "." in named.name and " " not in named.name
+        for word in literals_of(named.pattern.pattern)
+        if 1 < len(word) < 60
+    }
+    return sorted(words)
+
+
+def _filled(body: bytes, words: list[bytes], dice: random.Random, most: int) -> Iterator[Attack]:
+    """The example with a word of the builders, or a byte that is no text, repeated at some place of it."""
+    for _ in range(most):
+        place = dice.randrange(len(body) + 1)
+        pump = dice.choice((dice.choice(words), dice.choice(words) + dice.choice(words), bytes((dice.randrange(256),))))
+        pump = pump.replace(b"\n", b" ")
+        yield Attack(body[:place], pump, body[place:])
+
+
+def read_line(line: bytes) -> None:
+    """One line through the whole core, both as an event and as a count."""
+    for every_event in (True, False):
+        pipeline = Pipeline(Settings(dovecot=True), every_event=every_event)
+        pipeline.feed(line.replace(b"\n", b" ") + b"\n", "log", REFERENCE)
+        pipeline.finish()

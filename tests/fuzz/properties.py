@@ -1,0 +1,120 @@
+"""What must hold for any log whatever stands in it.
+
+Enters: a log as bytes. Leaves: nothing, or an AssertionError that says which promise was broken.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+
+from pfwatch.events import AuthFailed, Client, Event, RelayDenied, TlsFailed
+from pfwatch.metrics.counters import Counters
+from pfwatch.metrics.record import record
+from pfwatch.metrics.tallies import tally as count_tally
+from pfwatch.parsing.scanner import Scanner
+from pfwatch.parsing.tally import Tally
+from pfwatch.pipeline import Pipeline, Settings
+from pfwatch.records.header import postfix_tag
+from pfwatch.records.time import TimeReader
+from pfwatch.sessions import Sessions
+from pfwatch.sources.lines import LineCutter
+from tests.fuzz.typed import INJECTED
+from tests.samples.logs import REFERENCE
+
+MAX_LINE = 64 * 1024
+Reading = tuple[list[Event], Tally, bytes]
+
+
+def check(log: bytes, *, typed: bool = False) -> None:
+    """Every promise; with `typed`, also that nobody is accused whose address was only typed."""
+    pieces = _cut_somewhere(log)
+    whole = {form: _read([log], every_event=form) for form in (True, False)}
+    for form, (_, tally, _) in whole.items():
+        lines = log.count(b"\n") + (not log.endswith(b"\n") and log != b"")
+        assert sum(tally.fates().values()) == tally.total == lines, f"the fates do not add up ({form=})"
+        for how, cut in (("in pieces", pieces), ("line by line", log.splitlines(keepends=True))):
+            if how == "in pieces" or b"\r" not in log:
+                assert _read(cut, every_event=form) == whole[form], f"read {how} it is something else ({form=})"
+    accused = [_accused(whole[form][0]) for form in (True, False)]
+    assert accused[0] == accused[1], "counting and telling see other events"
+    assert _counters_of(log, every_event=True) == _counters_of(log, every_event=False), "counters differ by the form"
+    _check_pipeline(log)
+    if typed:
+        for event in whole[True][0]:
+            assert INJECTED not in set(addresses_of(event)), f"a typed address was believed: {event}"
+
+
+def addresses_of(event: Event) -> Iterator[str | None]:
+    """Whom an event names."""
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if isinstance(value, Client):
+            yield value.ip
+        elif name.endswith("_ip"):
+            yield value
+
+
+def _cut_somewhere(log: bytes) -> list[bytes]:
+    """Pieces that only the log decides about, so that a finding can be repeated."""
+    dice = random.Random(log)
+    places = sorted(dice.randrange(len(log) + 1) for _ in range(dice.choice((1, 3, 10))))
+    return [log[begin:end] for begin, end in zip([0, *places], [*places, len(log)], strict=True)]
+
+
+def _read(pieces: Iterable[bytes], *, every_event: bool) -> Reading:
+    sessions = Sessions()
+    scanner = Scanner(sessions, TimeReader(UTC), every_event=every_event, dovecot=True)
+    cutter = LineCutter(MAX_LINE)
+    for piece in pieces:
+        scanner.scan(cutter.feed(piece), REFERENCE)
+    scanner.scan(cutter.finish(), REFERENCE)
+    sessions.finish()
+    return sessions.take(), scanner.take(), scanner.state()
+
+
+def _accused(events: Iterable[Event]) -> list[Event]:
+    """By the line: a failed handshake that waits for its library's words is told at the next event, which comes sooner
+    where every line is one.
+    """
+    kinds = (AuthFailed, RelayDenied, TlsFailed)
+    return sorted((one for one in events if isinstance(one, kinds)), key=lambda one: one.envelope.record)
+
+
+def _counters_of(log: bytes, *, every_event: bool) -> tuple[Counter[str], dict[object, float]]:
+    """How often each kind was seen, and every counter, by way of events or of tallies."""
+    sessions = Sessions()
+    scanner = Scanner(sessions, TimeReader(UTC), every_event=every_event, dovecot=True)
+    cutter = LineCutter(MAX_LINE)
+    scanner.scan(cutter.feed(log) + cutter.finish(), REFERENCE)
+    sessions.finish()
+    counters, kinds, tally = Counters(), Counter[str](), scanner.take()
+    counters.changed()
+    for event in sessions.take_unbuilt():
+        if not isinstance(event, tuple):  # hits are in the tally
+            record(counters, event)
+            kinds[event.kind] += event.envelope.weight
+    for (rule, kind), keys in tally.counts.items():
+        assert kind is not None
+        count_tally(counters, (rule, kind), keys)
+        kinds[kind.kind] += sum(keys.values())
+    for (tag, severity), weight in () if every_event else tally.unread.items():
+        known = postfix_tag(tag)
+        assert known is not None
+        counters.add("postfix_unsupported_log_entries_total", (known.daemon, severity), weight)
+    for unread in ("unsupported", "foreign", "malformed"):
+        del kinds[unread]
+    return kinds, {key: round(value, 6) for key, value in counters.changed().items()}
+
+
+def _check_pipeline(log: bytes) -> None:
+    """The same story at once and line by line."""
+    log += b"" if log.endswith(b"\n") else b"\n"
+    told = []
+    for pieces in ([log], [line + b"\n" for line in log.split(b"\n")[:-1]]):
+        pipeline = Pipeline(Settings(zone=UTC, dovecot=True), keep=True)
+        changes = [change for piece in pieces for change in pipeline.feed(piece, "log", REFERENCE).changes]
+        changes += pipeline.finish().changes
+        pipeline.drain()
+        told.append(([(one.what, one.key, one.at) for one in changes], pipeline.counters.changed()))
+    assert told[0] == told[1], "the pipeline's story depends on the blocks"

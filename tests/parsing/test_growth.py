@@ -1,0 +1,73 @@
+"""Time grows with the text and not faster, whatever stands in it. `./dev fuzz growth` is the long search."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from pfwatch.parsing.grammar import every_rule
+from pfwatch.parsing.reject import category
+from tests.fuzz.attacks import Attack, attacks_on
+from tests.fuzz.growth import seconds
+from tests.fuzz.patterns import every_pattern
+
+EVERY = every_rule()
+_FEW = 24
+_SIZE = 16 * 1024
+_TOO_LONG = 0.02
+"""Seconds for 16 KiB. The slowest pattern takes 3 ms; one whose time grows with the square takes 50 to 200."""
+
+
+def _body_of(name: str) -> Callable[[bytes], object]:
+    return EVERY[name][0].compiled.match
+
+
+FOUND = [
+    (
+        "postqueue-down",
+        _body_of("postqueue-down"),
+        Attack(b"warning: Mail system is down -- accessing queue directly (Connect to the ", b"a", b""),
+    ),
+    (
+        "master-change-ignored-advice",
+        _body_of("master-change-ignored-advice"),
+        Attack(b'warning: old value: "', b'", new value: ""', b"\0"),
+    ),
+    ("category of senders", category, Attack(b"", b"Sender address rejected: 0", b"")),
+    ("category of recipients", category, Attack(b"", b"Recipient address rejected: 0", b"")),
+]
+"""What the search found: their time grew with the square of the length."""
+
+
+@pytest.mark.parametrize(("name", "run", "attack"), FOUND, ids=[name for name, _, _ in FOUND])
+def test_a_text_eight_times_as_long_takes_eight_times_as_long(
+    name: str, run: Callable[[bytes], object], attack: Attack
+) -> None:
+    short, long = (seconds(run, attack.text(size), 5) for size in (8 * 1024, 64 * 1024))
+    assert long < 24 * short + 0.001, "linear is 8, the square is 64"
+
+
+def test_no_pattern_is_held_up_by_a_text_that_is_made_against_it() -> None:
+    slow = []
+    for named in every_pattern():
+        run = named.pattern.search if named.searched else named.pattern.match
+        for attack in attacks_on(named.pattern.pattern, searched=named.searched, most=_FEW):
+            text = attack.text(_SIZE)
+            if seconds(run, text) > _TOO_LONG and seconds(run, text, 5) > _TOO_LONG:
+                slow.append((named.name, attack))
+    assert slow == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "size", "slow"),
+    [
+        (b"a[^)]*?[a-z]++ b", 8192, True),
+        (b'"x.*y.*z', 8192, True),
+        (b"(?:a|aa)+b", 30, True),
+        (b"a[^ ]*+ b", 8192, False),
+        (b"a.*?: c", 8192, False),
+    ],
+)
+def test_the_attacks_find_what_is_slow(pattern: bytes, size: int, slow: bool) -> None:
+    run = re.compile(pattern + rb"\Z", re.DOTALL).match
+    assert any(seconds(run, attack.text(size), 2) > 0.004 for attack in attacks_on(pattern)) is slow
