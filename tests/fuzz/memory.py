@@ -109,7 +109,7 @@ def rows(pipeline: Pipeline) -> dict[str, int]:
     found["series"] = sum(len(series) for series in snapshot.counters.values())
     found["series"] += sum(len(series) for series in snapshot.histograms.values())
     for scanner in pipeline._scanners.values():
-        readings = (*scanner._identified.values(), *scanner._anonymous.values())
+        readings = (*scanner._readings.identified.values(), *scanner._readings.anonymous.values())
         found["origins"] = len(readings)
         known = [reading for heads in readings for reading in heads.values() if isinstance(reading, Reading)]
         found["texts"] = sum(len(reading.counts or ()) for reading in known)
