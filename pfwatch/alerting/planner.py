@@ -18,6 +18,10 @@ from pfwatch.detection.incident import SEVERITIES, Incident
 
 _DAY = 86_400
 _MOST_COOLING = 10_000
+_MOST_WAITING = 1_000
+"""Incidents that one notification can be about. Who has more needs no list, and each takes some kilobytes."""
+_MOST_SHOWN = 100
+"""Those of them that are given whole: more than a mail shows."""
 _NEVER = float("inf")
 
 PHRASES: Mapping[str, str] = {
@@ -76,8 +80,11 @@ class Planner:
                 self._opened(change)
             elif change.what == "grew":
                 made += self._tell({change.incident.id: change.key}, change.at, clock)
-            else:
+            elif change.what == "ended":
                 made += self._ended(change, clock)
+            else:
+                for waiting in (self._plan.group, self._plan.digest, self._plan.told):
+                    waiting.pop(change.incident.id, None)
         return made
 
     def tick(self, now: float, clock: float | None) -> list[Notification]:
@@ -118,11 +125,14 @@ class Planner:
 
     def _opened(self, change: Change) -> None:
         plan = self._plan
-        if change.incident.severity == "info":
-            plan.digest[change.incident.id] = change.key
+        waiting = plan.digest if change.incident.severity == "info" else plan.group
+        if len(waiting) >= _MOST_WAITING:
+            self.suppressed["crowded"] = self.suppressed.get("crowded", 0) + 1
+            return
+        waiting[change.incident.id] = change.key
+        if waiting is plan.digest:
             plan.digest_at = min(plan.digest_at, change.at + self._settings.digest_interval)
         else:
-            plan.group[change.incident.id] = change.key
             plan.group_at = min(plan.group_at, change.at + self._settings.group_wait)
 
     def _ended(self, change: Change, clock: float | None) -> list[Notification]:
@@ -204,7 +214,9 @@ class Planner:
             text = f"[pfwatch {lead.host}] No more alert mails today: the budget of {budget} is spent"
             over = f"overflow-{plan.day}"
             return [Notification(over, "overflow", at, lead.host, text, [], over, plan.held_back)]
-        incidents = [self._whole(incident, key) for incident, key, _ in chosen]
+        shown, hidden = chosen[:_MOST_SHOWN], chosen[_MOST_SHOWN:]
+        incidents = [self._whole(incident, key) for incident, key, _ in shown]
+        incidents += [incident for incident, _, _ in hidden]
         why: Reason = "digest" if digest else reason  # type: ignore[assignment] # only verdicts in TELL come here
         return [Notification(id_, why, at, lead.host, subject_line(incidents, why), incidents, thread)]
 

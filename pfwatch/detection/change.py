@@ -37,7 +37,8 @@ class Whole:
 class Change(msgspec.Struct, frozen=True):
     """Something happened to an incident."""
 
-    what: Literal["opened", "grew", "ended"]
+    what: Literal["opened", "grew", "ended", "dropped"]
+    """`dropped`: it goes on, but there was no room to watch it any longer."""
     key: Key
     at: float
     incident: Incident

@@ -12,77 +12,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-import msgspec
-
 from pfwatch.detection.change import Change, Key, Whole
 from pfwatch.detection.incident import Incident
-from pfwatch.detection.rules import RULES, Facts, Networks, subject_of
+from pfwatch.detection.rules import RULES, Facts, Networks
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
-from pfwatch.detection.watch import Told, Watch
+from pfwatch.detection.watch import Watch
+from pfwatch.detection.watched import Watched
 from pfwatch.events import Event
-from pfwatch.parsing.fragments import client_of
 from pfwatch.table import Table
 
 _NOTHING: tuple[Change, ...] = ()
-_REMEMBERED = 4096
 _MOST_UNPACKED = 20_000
 """Hits that are kept as they came; each takes some 500 bytes."""
+_MOST_STALE = 1_000
+"""Ends of dropped incidents that may wait for their time."""
 _MOST_PACKED = 50_000
 """Hits of different texts that are kept unread; each takes some 250 bytes."""
-
-
-class _Watched(msgspec.Struct):
-    """A rule at work."""
-
-    name: str
-    numbers: RuleSettings
-    table: Table[str, Watch]
-    allowed: tuple[Networks, ...]
-    told: Told
-    subjects: dict[str, str | None] = {}
-    """Address -> whom it is counted as; None where it is allowed."""
-    clients: dict[bytes, str | None] = {}
-    """The same by client, as Postfix writes him."""
-    open: int = 0
-    """Incidents that are."""
-    quiet_at: float = 0.0
-    """A moment before which no subject can be forgotten."""
-
-    def subject(self, ip: str) -> str | None:
-        """Whom an address is counted as, for the first time."""
-        if len(self.subjects) >= _REMEMBERED:
-            self.subjects.clear()
-        subject = None if any(ip in networks for networks in self.allowed) else subject_of(ip)
-        self.subjects[ip] = subject
-        return subject
-
-    def subject_of_client(self, text: bytes) -> str | None:
-        """Whom a client is counted as, for the first time."""
-        if len(self.clients) >= _REMEMBERED:
-            self.clients.clear()
-        ip = client_of(text).ip
-        subject = self.clients[text] = self.subject(ip) if ip else None
-        return subject
-
-    def read(self, watch: Watch) -> None:
-        """Read the hits of a subject that nobody has read yet."""
-        watch.read(self.numbers.window, self.told)
-
-    def outline(self, subject: str, watch: Watch, ended: float | None = None) -> Incident:
-        """The incident as it stands, without what fills a mail."""
-        watch.settle(self.numbers.window)
-        return watch.outline(self.name, subject, self.numbers, ended)
-
-    def whole(self, subject: str, watch: Watch, ended: float | None = None) -> Incident:
-        """The incident as it stands."""
-        self.read(watch)
-        return watch.incident(self.name, subject, self.numbers, ended)
 
 
 class _Wanted(NamedTuple):
     """What a rule makes of one kind of event."""
 
-    watched: _Watched
+    watched: Watched
     weigh: Callable[[Any], int]
     facts: Callable[[Any], Facts]
 
@@ -94,20 +45,22 @@ class Detector:
         """With `keep`, changes are collected for `drain`."""
         self._settings = settings
         allowed = Networks(settings.allow)
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, Watched] = {}
         self._open: dict[Key, None] = {}
         self._wanted: dict[type[Event], list[_Wanted]] = {}
-        self._wanted_hits: dict[type[Event], list[_Watched]] = {}
+        self._wanted_hits: dict[type[Event], list[Watched]] = {}
         self._unpacked = 0
         """Hits since all were packed."""
         self._ends: list[tuple[float, Key]] = []
-        """A heap with one row for each open incident: a moment before which it does not end."""
+        """A heap with one row for each open incident, and some for those that were dropped: a moment before which it
+        does not end.
+        """
         for rule in RULES:
             numbers = settings.rules.get(rule.name)
             if numbers is None or not numbers.enabled:
                 continue
             table: Table[str, Watch] = Table(str, Watch, settings.max_subjects, keep=keep)
-            watched = _Watched(rule.name, numbers, table, (allowed, Networks(numbers.allow)), rule.hits)
+            watched = Watched(rule.name, numbers, table, (allowed, Networks(numbers.allow)), rule.hits)
             self._watched[rule.name] = watched
             for kind in rule.hits:
                 self._wanted_hits.setdefault(kind, []).append(watched)
@@ -161,7 +114,7 @@ class Detector:
                 watch = table.rows.pop(subject, None)
                 if watch is None:
                     if len(table.rows) >= table.limit:
-                        table.make_room()
+                        changes += self._make_room(watched, at)
                     watch = Watch(hits.host.decode("utf-8", "backslashreplace"), left=watched.numbers.threshold)
                 table.rows[subject] = watch  # it becomes the youngest
                 if table.keep:
@@ -186,6 +139,8 @@ class Detector:
         changes: list[Change] = []
         while self._ends and self._ends[0][0] <= now:
             at, key = heapq.heappop(self._ends)
+            if key not in self._open:  # dropped meanwhile
+                continue
             end = self._end_of(key)
             if end > at:  # back in line: another one may end before it
                 heapq.heappush(self._ends, (end, key))
@@ -260,17 +215,35 @@ class Detector:
         self._ends = [(self._end_of(key), key) for key in self._open]
         heapq.heapify(self._ends)
 
-    def _count(self, watched: _Watched, subject: str, event: Any, weight: int, facts: Facts) -> Sequence[Change]:
+    def _count(self, watched: Watched, subject: str, event: Any, weight: int, facts: Facts) -> Sequence[Change]:
         envelope, numbers, table = event.envelope, watched.numbers, watched.table
-        watch = table.rows.get(subject) or Watch(envelope.host)
+        watch, dropped = table.rows.get(subject), list[Change]()
+        if watch is None:
+            watch = Watch(envelope.host)
+            if len(table.rows) >= table.limit:
+                dropped = self._make_room(watched, envelope.at)
         watched.read(watch)
         watch.add(envelope, event.client, weight, facts, numbers.window)
         if envelope.at >= watched.quiet_at:
             self._forget_quiet(watched, envelope.at - numbers.window)
         table.put(subject, watch)
-        return self._look(watched, subject, watch, envelope.at)
+        return [*dropped, *self._look(watched, subject, watch, envelope.at)]
 
-    def _look(self, watched: _Watched, subject: str, watch: Watch, at: float) -> Sequence[Change]:
+    def _make_room(self, watched: Watched, at: float) -> list[Change]:
+        """Give up the subject that was quiet longest, with its incident if it has one."""
+        subject, watch = next(iter(watched.table.rows.items()))
+        watched.table.make_room()
+        key = (watched.name, subject)
+        if key not in self._open:
+            return []
+        del self._open[key]
+        watched.open -= 1
+        if len(self._ends) > 2 * len(self._open) + _MOST_STALE:
+            self._ends = [(self._end_of(key), key) for key in self._open]
+            heapq.heapify(self._ends)
+        return [Change("dropped", key, at, watched.outline(subject, watch))]
+
+    def _look(self, watched: Watched, subject: str, watch: Watch, at: float) -> Sequence[Change]:
         """What the latest hit or event of a subject changed."""
         numbers, key = watched.numbers, (watched.name, subject)
         watch.settle(numbers.window)
@@ -301,7 +274,7 @@ class Detector:
                 for watch in watched.table.rows.values():
                     watched.read(watch)
 
-    def _forget_quiet(self, watched: _Watched, before: float) -> None:
+    def _forget_quiet(self, watched: Watched, before: float) -> None:
         """Drop the subjects that were last seen before the window; the table has them in the order of last sight."""
         rows, window = watched.table.rows, watched.numbers.window
         while rows:
@@ -325,7 +298,7 @@ class Detector:
         watched = self._watched[rule]
         watched.open -= 1
         watch = watched.table.drop(subject)
-        if watch is None:  # given up for want of room, and counted there
+        if watch is None:
             return []
         return [
             Change(

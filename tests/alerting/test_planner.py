@@ -243,3 +243,26 @@ def test_a_restart_at_any_event_tells_nothing_twice_and_loses_nothing(seed: int)
         story.see(*events[place:])
         story.until(10 * DAY)
         assert story.told == whole.told, f"restarted before event {place}"
+
+
+def test_an_incident_that_was_dropped_for_want_of_room_is_told_no_more() -> None:
+    story = Story(group_wait=0, repeat_interval=100, daily_budget=10_000)
+    story.detector = Detector(msgspec.structs.replace(story.settings[0], max_subjects=2), keep=True)
+    story.planner = Planner(story.settings[1], story.detector)
+    story.see(*(guess(number, f"192.0.2.{number}") for number in range(1, 30)))
+    assert len(story.told) == 28  # the last one is due
+    story.told.clear()
+    story.until(250)
+    assert {incident.subject for told in story.told for incident in told.incidents} == {"192.0.2.28", "192.0.2.29"}
+    assert set(story.planner._plan.told) == {incident.id for incident in story.detector.open_incidents()}
+
+
+def test_a_notification_is_about_a_thousand_incidents_at_most_and_says_how_many_were_left_out() -> None:
+    story = Story(group_wait=60).see(*(guess(0, f"10.0.{number // 250}.{number % 250}") for number in range(1200)))
+    story.until(100)
+    (told,) = story.told
+    assert len(told.incidents) == 1000
+    assert story.planner.suppressed == {"crowded": 200}
+    assert told.incidents[0].evidence
+    assert told.incidents[99].evidence
+    assert not told.incidents[500].evidence

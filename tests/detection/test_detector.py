@@ -289,3 +289,20 @@ def test_after_a_restart_still_the_longest_quiet_makes_room() -> None:
     after.restore(saved_by(before))
     changes = run(after, [failure(3, ip="192.0.2.200"), failure(4, ip="192.0.2.1")])
     assert [change.incident.subject for change in changes] == ["192.0.2.1"]
+
+
+def test_an_incident_for_which_there_is_no_room_any_more_is_dropped_and_counted_nowhere_as_open() -> None:
+    detector = Detector(DetectionSettings(max_subjects=50))
+    changes = run(detector, [failure(number, f"192.0.2.{number}", weight=THRESHOLD) for number in range(1, 201)])
+    dropped = [change.key[1] for change in changes if change.what == "dropped"]
+    assert dropped == [f"192.0.2.{number}" for number in range(1, 151)]
+    assert detector.open_count("auth-bruteforce") == len(list(detector.open_incidents())) == 50
+    ended = [change.key[1] for change in detector.tick(BEGIN + 10 * WINDOW) if change.what == "ended"]
+    assert ended == [f"192.0.2.{number}" for number in range(151, 201)]
+    assert detector.next_deadline() == float("inf")
+
+
+def test_a_dropped_incident_leaves_no_deadline_behind_for_ever() -> None:
+    detector = Detector(DetectionSettings(max_subjects=10))
+    run(detector, [failure(0, f"10.0.{number // 250}.{number % 250}", weight=THRESHOLD) for number in range(5000)])
+    assert len(detector._ends) < 2000
