@@ -14,6 +14,7 @@ from pfwatch.sources.archive import read_file
 from pfwatch.sources.settings import SourceSettings
 from tests.fuzz.attacks import attacks_on
 from tests.fuzz.growth import seconds
+from tests.fuzz.properties import check
 from tests.samples.logs import REFERENCE, read
 from tests.sessions.lines import ip_of
 
@@ -107,3 +108,21 @@ def test_a_long_line_that_begins_as_a_record_is_read_as_far_as_it_goes(tmp_path:
     events, tally = read(block.data)
     assert tally.total == 1
     assert [ip_of(event) for event in events] == ["192.0.2.9"]
+
+
+IMPOSSIBLE = b"Feb 30 11:15:36 mx1 postfix/smtpd[9]: "
+
+
+@pytest.mark.xfail(
+    reason="the scanner tells an unread line without its daemon and severity where its day does not exist"
+)
+def test_an_unread_line_of_a_day_that_does_not_exist_is_counted_and_told_alike() -> None:
+    check(IMPOSSIBLE + b"warning: something new\n")
+
+
+@pytest.mark.xfail(reason="the scanner counts plain lines without a look at the day, and tells them as malformed")
+@pytest.mark.parametrize(
+    "body", [b"connect from unknown[192.0.2.9]", b"lost connection after AUTH from unknown[192.0.2.9]"]
+)
+def test_a_plain_line_of_a_day_that_does_not_exist_is_counted_and_told_alike(body: bytes) -> None:
+    check(IMPOSSIBLE + body + b"\n")
