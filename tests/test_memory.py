@@ -5,6 +5,7 @@ from datetime import UTC
 import pytest
 
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
+from pfwatch.events import MessageQueued
 from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.sessions import MOST_SESSIONS
 from pfwatch.sessions.handshakes import MOST_PROXIES, MOST_WAITING
@@ -85,3 +86,18 @@ def test_an_incident_that_was_given_up_for_want_of_room_is_told_no_more() -> Non
     pipeline.tick(REFERENCE + 86_400)
     assert rows(pipeline)["open incidents"] == 0
     assert rows(pipeline)["planner told"] == 0
+
+
+@pytest.mark.parametrize("name", ["u" * 1900, "Name, with a comma " * 90, "\U0001f40d" * 400])
+def test_of_a_long_account_name_no_more_is_kept_than_is_told(name: str) -> None:
+    begin = (
+        "Nov 22 09:53:31 mx1 postfix/smtpd[7]: A3F0070: client=unknown[192.0.2.7], sasl_method=PLAIN, sasl_username="
+    )
+    pipeline = Pipeline(SETTINGS, keep=True)
+    pipeline.feed(f"{begin}{name}\n".encode(), "log", REFERENCE)
+    (row,) = pipeline.drain()["message"].values()
+    assert row is not None
+    assert len(row) < 1200
+    queued = b"Nov 22 09:53:32 mx1 postfix/qmgr[5]: A3F0070: from=<a@example.org>, size=9, nrcpt=1 (queue active)\n"
+    events = Pipeline(SETTINGS, every_event=True).feed(f"{begin}{name}\n".encode() + queued, "log", REFERENCE).events
+    assert [one.username for one in events if isinstance(one, MessageQueued)] == [name[:256]]

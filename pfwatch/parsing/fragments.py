@@ -51,6 +51,11 @@ def untrusted_or_none(text: bytes | None) -> Untrusted | None:
     return None if text is None else untrusted(text)
 
 
+def worth_keeping(text: bytes | None) -> bytes | None:
+    """As much of a text as `untrusted` reads: a character takes four bytes at most."""
+    return None if text is None else text[: 4 * TEXT_LENGTH]
+
+
 def address(text: bytes) -> str | None:
     """Canonical text of an IP address, v4-mapped v6 as v4; None for `unknown` and what is no address."""
     if _IPV4.fullmatch(text) or (_IPV6.fullmatch(text) and text.count(b":") <= 6):

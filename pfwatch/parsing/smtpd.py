@@ -30,6 +30,7 @@ from pfwatch.parsing.fragments import (
     untrusted,
     untrusted_or_none,
     word,
+    worth_keeping,
 )
 from pfwatch.parsing.reject import category, read_reply
 from pfwatch.parsing.rule import Plain, Rule
@@ -238,6 +239,7 @@ RULES = (
         tally=("method",),
         notes="client",
         noted=("host", "queue_id", "client", "username"),
+        measure=worth_keeping,
         source="smtpd/smtpd.c: mail_open_stream",
     ),
     *INBOUND,

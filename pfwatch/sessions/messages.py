@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from pfwatch.events import Client, ContentAction, MessageIdentified, MessageQueued, MilterAction, Rejected
-from pfwatch.parsing.fragments import client_of, untrusted
+from pfwatch.parsing.fragments import client_of, untrusted, worth_keeping
 from pfwatch.parsing.listener import Brought, MessageKey
 from pfwatch.table import Table
 
@@ -28,7 +28,7 @@ class Messages:
 
     def accepted(self, host: bytes, queue_id: bytes, client: bytes, username: bytes | None) -> None:
         """A queue file was opened; whatever had this queue id before is gone."""
-        self.rows.put((host, queue_id), (client, username, False))
+        self.rows.put((host, queue_id), (client, worth_keeping(username), False))
 
     def removed(self, host: bytes, queue_id: bytes) -> None:
         """The message left the queue."""

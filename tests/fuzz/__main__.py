@@ -14,7 +14,7 @@ WHAT = ("growth", "guided", "memory")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev fuzz", description=__doc__)
     parser.add_argument("what", choices=WHAT, nargs="?", default="growth", help="default: growth")
-    parser.add_argument("--seconds", type=int, default=300, help="time for the search; default: 300")
+    parser.add_argument("--seconds", type=int, default=600, help="time for the search; default: 600")
     parser.add_argument("--only", default="", help="growth: only rules and patterns whose name holds this text")
     parser.add_argument("--seed", type=int, default=1, help="growth: of the dice that choose among the attacks")
     parser.add_argument("--directory", type=Path, help="guided: keep corpus and findings here; else temporary")
@@ -38,7 +38,10 @@ def show_growth(seconds: int, only: str, seed: int) -> int:
             sys.stdout.write(f"{one}\n")
             sys.stdout.flush()
             found += 1
-    sys.stdout.write(f"{found} found in {time.monotonic() - begin:.0f} seconds\n")
+    spent = time.monotonic() - begin
+    sys.stdout.write(f"{found} found in {spent:.0f} seconds\n")
+    if spent > seconds:
+        sys.stdout.write("the time was over before everything was tried: give it more with --seconds\n")
     return 1 if found else 0
 
 

@@ -10,6 +10,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from itertools import islice
 from typing import NamedTuple
 
@@ -117,7 +118,7 @@ def _worst(measured: Iterator[Found | None]) -> Found | None:
 
 def search_lines(deadline: float, wanted: str = "", seed: int = 1) -> Iterator[Found]:
     """The worst line for the whole core, by the rule that it is made from."""
-    words = _words_of_builders()
+    words, core = _words_of_builders(), _Core()
     dice = random.Random(seed)
     rules = list(every_rule().items())
     dice.shuffle(rules)
@@ -126,7 +127,7 @@ def search_lines(deadline: float, wanted: str = "", seed: int = 1) -> Iterator[F
             continue
         head, _, body = rule.example.encode().partition(b": ")
         attacks = [*attacks_on(rule.compiled.pattern, most=150), *_filled(body, words, dice, 60)]
-        worst = _worst(measure(f"line of {name}", read_line, attack, head + b": ") for attack in attacks)
+        worst = _worst(measure(f"line of {name}", core.read, attack, head + b": ") for attack in attacks)
         if worst:
             yield worst
 
@@ -152,9 +153,14 @@ def _filled(body: bytes, words: list[bytes], dice: random.Random, most: int) -> 
         yield Attack(body[:place], pump, body[place:])
 
 
-def read_line(line: bytes) -> None:
-    """One line through the whole core, both as an event and as a count."""
-    for every_event in (True, False):
-        pipeline = Pipeline(Settings(dovecot=True), every_event=every_event)
-        pipeline.feed(line.replace(b"\n", b" ") + b"\n", "log", REFERENCE)
-        pipeline.finish()
+class _Core:
+    """Two pipelines that read line after line, as a daemon does."""
+
+    def __init__(self) -> None:
+        self._pipelines = [Pipeline(Settings(zone=UTC, dovecot=True), every_event=form) for form in (True, False)]
+
+    def read(self, line: bytes) -> None:
+        """One line, both as an event and as a count."""
+        for pipeline in self._pipelines:
+            pipeline.feed(line.replace(b"\n", b" ") + b"\n", "log", REFERENCE)
+            pipeline.drain()

@@ -14,6 +14,8 @@ from pfwatch.sources.archive import read_file
 from pfwatch.sources.settings import SourceSettings
 from tests.fuzz.attacks import attacks_on
 from tests.fuzz.growth import seconds
+from tests.fuzz.properties import check
+from tests.fuzz.typed import COUNT, line
 from tests.samples.logs import REFERENCE, read
 from tests.sessions.lines import ip_of
 
@@ -107,3 +109,43 @@ def test_a_long_line_that_begins_as_a_record_is_read_as_far_as_it_goes(tmp_path:
     events, tally = read(block.data)
     assert tally.total == 1
     assert [ip_of(event) for event in events] == ["192.0.2.9"]
+
+
+IMPOSSIBLE = b"Feb 30 11:15:36 mx1 postfix/smtpd[9]: "
+
+
+@pytest.mark.xfail(
+    reason="the scanner tells an unread line without its daemon and severity where its day does not exist"
+)
+def test_an_unread_line_of_a_day_that_does_not_exist_is_counted_and_told_alike() -> None:
+    check(IMPOSSIBLE + b"warning: something new\n")
+
+
+@pytest.mark.xfail(reason="the scanner counts plain lines without a look at the day, and tells them as malformed")
+@pytest.mark.parametrize(
+    "body", [b"connect from unknown[192.0.2.9]", b"lost connection after AUTH from unknown[192.0.2.9]"]
+)
+def test_a_plain_line_of_a_day_that_does_not_exist_is_counted_and_told_alike(body: bytes) -> None:
+    check(IMPOSSIBLE + body + b"\n")
+
+
+EVIL = (
+    b"x",
+    b"> to=<x>: unknown[203.0.113.9]: , sasl_username=",
+    b'"; from=<a> to=<b> proto=ESMTP helo=<c> from unknown[203.0.113.9]: ',
+    b">, relay=evil[203.0.113.9]:25, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok)",
+    b">, method=PLAIN, rip=203.0.113.9, lip=198.51.100.10, session=<kaD08tpgT4VkV00r>",
+    b'\\" from unknown[203.0.113.9]; from=<a>\\',
+    b"Nov 22 09:53:31 mx1 postfix/smtpd[1]: connect from unknown[203.0.113.9]",
+    b"\xff\xfe said: 450 from host evil[203.0.113.9] said: ]",
+)
+
+
+@pytest.mark.parametrize("number", range(COUNT))
+def test_nobody_is_accused_whose_address_a_stranger_typed(number: int) -> None:
+    check(b"".join(line(number, [one, other, one + other]) for one in EVIL for other in EVIL), typed=True)
+
+
+def test_who_stands_in_the_place_of_the_client_is_accused() -> None:
+    with pytest.raises(AssertionError, match=r"a typed address was believed: AuthFailed"):
+        check(line(4, [b"x"]).replace(b"192.0.2.7", b"203.0.113.9"), typed=True)
