@@ -74,9 +74,6 @@ def test_of_all_shapes_together_nothing_else_grows_with_their_number() -> None:
     assert grown == set()
 
 
-@pytest.mark.xfail(
-    reason="the detector drops the incident's row and ends it without a word; the planner waits for that"
-)
 def test_an_incident_that_was_given_up_for_want_of_room_is_told_no_more() -> None:
     """Else it is asked for again every `repeat_interval`, for ever: `Pipeline.finish` never comes to an end."""
     rules = {"auth-bruteforce": RuleSettings(threshold=1, window=600, severity="warning")}

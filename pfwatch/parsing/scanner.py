@@ -66,6 +66,8 @@ class Scanner:
         """Plain lines whose counts are not gathered yet."""
         self._last: _Last | None = None
         self._starts: tuple[bytes, list[int]] = b"", []
+        self._repeated: tuple[bytes, int, _Last | None] = b"", 0, None
+        """Block, number and record of the latest line that only repeats another."""
 
     @property
     def tally(self) -> Tally:
@@ -123,7 +125,7 @@ class Scanner:
         identified, anonymous = self._readings.identified, self._readings.anonymous
         processes, failed, message_keys = [], [], []  # whose rows were changed
         hits = others = 0
-        moment, moment_of = None, b""
+        latest, day, exists = b"", b"", False
         reading: Any
         steps = iter(rows)
         for cut in steps:
@@ -132,7 +134,11 @@ class Scanner:
                 reading = (identified if queue_id else anonymous)[origin][head]
             except KeyError:
                 reading = self._readings.learn(origin, head, self.tally, with_id=bool(queue_id))
-            if reading and pid:
+            if time != latest:
+                latest = time
+                if time[:10] != day:  # or hour: the pattern knows only times of a day that exist
+                    day, exists = time[:10], read_time(time) is not None
+            if reading and pid and exists:
                 counts, note, varied, host, tag = reading
                 if watch and (host, tag, pid) in watch:
                     listener.spoke((host, tag, pid), head + client + tail)
@@ -190,14 +196,12 @@ class Scanner:
                     if judged[1] is False:
                         judged[0] += 1
                         continue
-                    if time != moment_of:
-                        moment, moment_of = read_time(time), time
-                    if judged[1] and moment is not None:
+                    if judged[1] and (moment := read_time(time)):
                         judged[0] += 1
                         hits += 1
                         if watch:
                             listener.tick(moment[0])
-                        finished.append((varied.hits, moment, moment_of, pid, queue_id, client, tail))
+                        finished.append((varied.hits, moment, latest, pid, queue_id, client, tail))
                         if note is not None:
                             process = (host, tag, pid)
                             if process not in failures and len(failures) >= most_failures:
@@ -243,7 +247,10 @@ class Scanner:
         """A line in another form, one that repeats the line before it, or nobody's."""
         repeated = LAST_REPEATED.fullmatch(row.other)
         if repeated:
-            last = self._before(block, self._start_of(block, number))
+            known, line, last = self._repeated
+            if known is not block or line != number - 1:  # else it repeats what the line before it repeats
+                last = self._before(block, self._start_of(block, number))
+            self._repeated = block, number, last
             if last is None:
                 self._single.unread(row, "malformed", 1)
             else:

@@ -45,6 +45,9 @@ class SingleReader:
         if program is None or not (row.pid or program.tag is None):
             self.unread(row, "foreign", weight)
             return
+        if self._times.read(row.time) is None:
+            self.unread(row, "malformed", weight)
+            return
         for rule in program.rules(row.word, row.body):
             if rule.counted and not self._every_event and self._counted(rule, row, weight):
                 return

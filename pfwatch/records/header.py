@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 QUEUE_ID: Final = r"(?:NOQUEUE|[0-9A-F]{5,20}+|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,30}+)"
 """A short id (hexadecimal), a long one (`enable_long_queue_ids`, base 52 without vowels), or none yet."""
 
-_CLOCK = r"[0-2][0-9]:[0-5][0-9]:[0-6][0-9]"
+_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)"
 _BSD_TIME = rf"[A-Z][a-z][a-z] [ 0-3][0-9] {_CLOCK}(?:\.[0-9]{{1,9}})?"
-_ISO_TIME = rf"[0-9]{{4}}-[01][0-9]-[0-3][0-9]T{_CLOCK}(?:[.,][0-9]{{1,9}})?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?"
+_ISO_TIME = rf"[0-9]{{4}}-[01][0-9]-[0-3][0-9]T{_CLOCK}(?:[.,][0-9]{{1,9}})?(?:Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])?"
 _UNIX_TIME = r"[0-9]{9,11}\.[0-9]{1,9}"
 
 _WORD = r"[^ :=\n]*+"

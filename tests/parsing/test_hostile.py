@@ -58,16 +58,12 @@ def test_whatever_stands_where_a_rule_takes_many_characters_the_line_is_accounte
     assert all(value < 1e30 for value in pipeline.counters.changed().values())
 
 
-@pytest.mark.xfail(
-    reason="the scanner counts the word, and tells the severity only where a colon and a blank follow it"
-)
 def test_an_unread_line_has_the_same_severity_counted_and_told() -> None:
     line = b"Nov 22 09:53:31 mx1 postfix/bounce[258]: warning:without a blank\n"
     (event,), _ = read(line, every_event=True)
     assert list(read(line, every_event=False)[1].unread) == [(b"postfix/bounce", event.envelope.severity)]
 
 
-@pytest.mark.xfail(reason="the scanner looks for the record before each of them, over all those between")
 def test_many_lines_that_repeat_the_line_before_take_no_longer_each_than_few() -> None:
     first = b"Nov 22 09:53:31 mx1 postfix/smtpd[1]: connect from unknown[192.0.2.9]\n"
     repeated = b"Nov 22 09:53:32 mx1 last message repeated 4 times\n"
@@ -114,14 +110,10 @@ def test_a_long_line_that_begins_as_a_record_is_read_as_far_as_it_goes(tmp_path:
 IMPOSSIBLE = b"Feb 30 11:15:36 mx1 postfix/smtpd[9]: "
 
 
-@pytest.mark.xfail(
-    reason="the scanner tells an unread line without its daemon and severity where its day does not exist"
-)
 def test_an_unread_line_of_a_day_that_does_not_exist_is_counted_and_told_alike() -> None:
     check(IMPOSSIBLE + b"warning: something new\n")
 
 
-@pytest.mark.xfail(reason="the scanner counts plain lines without a look at the day, and tells them as malformed")
 @pytest.mark.parametrize(
     "body", [b"connect from unknown[192.0.2.9]", b"lost connection after AUTH from unknown[192.0.2.9]"]
 )
