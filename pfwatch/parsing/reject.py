@@ -9,7 +9,10 @@ the text before the true tail once for each time that it stands in the address b
 """
 
 import re
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Final, NamedTuple
 
 from pfwatch.events import Untrusted
 from pfwatch.parsing.fragments import ADDRESS, untrusted, untrusted_or_none
@@ -17,17 +20,21 @@ from pfwatch.parsing.fragments import ADDRESS, untrusted, untrusted_or_none
 _CODE = re.compile(rb"([2-5][0-9][0-9]) (?:([245]\.[0-9]{1,3}\.[0-9]{1,3}) )?")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _LONGEST = 2000
-"""Bytes of a body at which Postfix cuts (MSG_SYSLOG_RECLEN). The time for a hostile tail grows with its square."""
+"""Bytes of a body at which Postfix cuts (MSG_SYSLOG_RECLEN). The time for a hostile tail grows with its square, up to a
+millisecond."""
 _STARTS = (b"; from=<", b"; to=<", b"; proto=", b"; helo=<")
-_TAIL = re.compile(
-    rf"; (?:from=<(?P<sender>{ADDRESS}|.*?)>(?=,? (?:to=<|proto=)|\Z),? ?)??"
-    rf"(?:to=<(?P<recipient>{ADDRESS}|.*)>(?=,? proto=|\Z),? ?)?"
-    r"(?:proto=(?P<proto>E?SMTP),? ?)?(?:helo=<(?P<helo>[^\n]*?)>)?"
-    r"(?: sasl_method=(?P<method>[^ ]*+))?(?: sasl_username=(?:<(?P<quoted>.*)>|(?P<username>.*?)))?"
-    r"(?: sasl_sender=.*)?".encode()
-    + rb"\Z",
-    re.DOTALL,
+_ADDRESS = re.compile(ADDRESS.encode(), re.DOTALL)
+_BEHIND_SENDER = re.compile(rb">(?:,? (?=to=<|proto=)|\Z)")
+_BEHIND_RECIPIENT = re.compile(rb">(?:,? (?=proto=)|\Z)")
+_PROTO = rb"(?:proto=(?P<proto>E?SMTP),? ?)?"
+_LOGIN = rb"(?: sasl_method=[^ ]*+)?(?: sasl_username=(?:<(?P<quoted>.*)>|(?P<username>.*?)))?(?: sasl_sender=.*)?\Z"
+_BEFORE_HELO = re.compile(_PROTO + rb"helo=<")
+_BEHIND_HELO = re.compile(_LOGIN, re.DOTALL)
+_HELO_END = re.compile(
+    rb">(?=\Z| sasl_(?:username|sender)=| sasl_method=[^ ]*+(?:\Z| sasl_(?:username|sender)=))", re.DOTALL
 )
+"""Where a login that `_LOGIN` reads begins, or nothing follows."""
+_WITHOUT_HELO = re.compile(_PROTO + _LOGIN, re.DOTALL)
 _PLAIN = re.compile(
     rb"([2-5][0-9][0-9]) (?:([245]\.[0-9]{1,3}\.[0-9]{1,3}) )?"
     rb'([^;"]*+); from=<([^<>" ;]*+)> to=<([^<>" ;]*+)> proto=(E?SMTP) helo=<([^<>" ;]*+)>\Z'
@@ -87,13 +94,9 @@ def read_reply(text: bytes) -> Reply:
     text = text[:_LONGEST]
     begin, ambiguous = _tail_begin(text)
     said, tail = text[:begin], text[begin:]
-    found = _TAIL.match(tail) if tail else None
+    sender, recipient, rest = _Tail(tail).read() if tail else _NOTHING
     code = _CODE.match(said)
-    sender, recipient, helo, proto, username = (
-        (found["sender"], found["recipient"], found["helo"], found["proto"], found["username"] or found["quoted"])
-        if found
-        else (None, None, None, None, None)
-    )
+    proto, helo, username = rest or _NOTHING
     return Reply(
         code=int(code[1]) if code else None,
         enhanced_code=code[2].decode() if code and code[2] else None,
@@ -105,6 +108,90 @@ def read_reply(text: bytes) -> Reply:
         username=untrusted_or_none(username),
         ambiguous=ambiguous or tail.count(b"> to=<") + tail.count(b">, to=<") > 1,
     )
+
+
+_NOTHING: Final = (None, None, None)
+
+
+class _Rest(NamedTuple):
+    """What stands behind the addresses."""
+
+    proto: bytes | None
+    helo: bytes | None
+    username: bytes | None
+
+
+class _Tail:
+    """` from=<…> to=<…>` and the rest. A sender ends at the first place, a recipient at the last, behind which the
+    rest can be read, and the helo at the first behind which nothing but a login stands; an address in external form
+    ends where its quotes say.
+
+    One pattern could say that, but would read the rest again for every pair of places.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._rests: dict[int, _Rest | None] = {}
+
+    def read(self) -> tuple[bytes | None, bytes | None, _Rest | None]:
+        """Sender, recipient, rest; nothing where the tail is none, or was cut."""
+        recipient, rest = self._recipient(2)
+        if rest or not self._text.startswith(b"from=<", 2):
+            return None, recipient, rest
+        for end in self._ends(8, _BEHIND_SENDER):
+            recipient, rest = self._recipient(end.end())
+            if rest:
+                return self._text[8 : end.start()], recipient, rest
+        return _NOTHING
+
+    def _recipient(self, begin: int) -> tuple[bytes | None, _Rest | None]:
+        """The recipient that stands here, if one does, and the rest."""
+        if not self._text.startswith(b"to=<", begin):
+            return None, self._rest(begin)
+        begin += 4
+        end = self._quoted(begin, _BEHIND_RECIPIENT)
+        if end is None or not self._rest(end.end()):
+            end = self._last_end
+        if end is None or end.start() < begin:
+            return None, None
+        return self._text[begin : end.start()], self._rest(end.end())
+
+    def _ends(self, begin: int, behind: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+        quoted = self._quoted(begin, behind)
+        if quoted:
+            yield quoted
+        yield from behind.finditer(self._text, begin)
+
+    def _quoted(self, begin: int, behind: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """The end of an address in external form."""
+        address = _ADDRESS.match(self._text, begin)
+        return behind.match(self._text, address.end()) if address else None
+
+    @cached_property
+    def _last_end(self) -> re.Match[bytes] | None:
+        """The last place where any recipient can end."""
+        ends = list(_BEHIND_RECIPIENT.finditer(self._text))
+        return next((end for end in reversed(ends) if self._rest(end.end())), None)
+
+    @cached_property
+    def _helo_ends(self) -> list[int]:
+        """The places where any helo can end."""
+        return [found.start() for found in _HELO_END.finditer(self._text)]
+
+    def _rest(self, begin: int) -> _Rest | None:
+        if begin not in self._rests:
+            self._rests[begin] = self._read_rest(begin)
+        return self._rests[begin]
+
+    def _read_rest(self, begin: int) -> _Rest | None:
+        before = _BEFORE_HELO.match(self._text, begin)
+        if before is None:
+            found = _WITHOUT_HELO.match(self._text, begin)
+            return _Rest(found["proto"], None, found["username"] or found["quoted"]) if found else None
+        start, ends = before.end(), self._helo_ends
+        number = bisect_left(ends, start)
+        login = _BEHIND_HELO.match(self._text, ends[number] + 1) if number < len(ends) else None
+        return login and _Rest(before["proto"], self._text[start : ends[number]], login["username"] or login["quoted"])
 
 
 def _tail_begin(text: bytes) -> tuple[int, bool]:

@@ -17,6 +17,7 @@ from pfwatch.records.header import FORMS, compile_form
 
 SEARCHED = {
     "reject._CATEGORIES", "tls._ERRORS", "smtpd._FAILED_AUTH", "smtpd._COMMAND", "reject._ESCAPED",
+    "reject._HELO_END", "reject._BEHIND_SENDER", "reject._BEHIND_RECIPIENT",
     "trouble._FULL",
 }  # fmt: skip
 """Patterns of modules that are looked for anywhere in a text; all others are matched at its beginning."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from pfwatch.parsing.grammar import every_rule
-from pfwatch.parsing.reject import category
+from pfwatch.parsing.reject import category, read_reply
 from tests.fuzz.attacks import Attack, attacks_on
 from tests.fuzz.growth import seconds
 from tests.fuzz.patterns import every_pattern
@@ -45,6 +45,12 @@ def test_a_text_eight_times_as_long_takes_eight_times_as_long(
 ) -> None:
     short, long = (seconds(run, attack.text(size), 5) for size in (8 * 1024, 64 * 1024))
     assert long < 24 * short + 0.001, "linear is 8, the square is 64"
+
+
+def test_the_worst_tail_of_a_refusal_takes_few_milliseconds() -> None:
+    """Behind 2,000 bytes nothing is read. The search found one that took 20 ms, now 0.7."""
+    pieces = ((b"; from=<", 10), (b"> to=<; from=<", 50), (b">, proto=ESMTP, helo=<", 200), (b" sasl_sender=", 50))
+    assert seconds(read_reply, b"".join(piece * times for piece, times in pieces)[:2000], 5) < 0.008
 
 
 def test_no_pattern_is_held_up_by_a_text_that_is_made_against_it() -> None:
