@@ -104,8 +104,8 @@ def _shown(wording: Wording, *, raw: bool) -> Shown:
 def as_text(found: Unread, *, raw: bool = False) -> str:
     """The report for a person: by daemon and severity, the most frequent first."""
     if not found.unsupported:
-        return f"{found.lines:,} lines: everything that Postfix wrote was read. There is nothing to report."
-    parts = [f"{found.lines:,} lines, of which {found.unsupported:,} of Postfix that no rule reads"]
+        return f"{_lines(found.lines)}: everything that Postfix wrote was read. There is nothing to report."
+    parts = [f"{_lines(found.lines)}, of which {found.unsupported:,} of Postfix that no rule reads"]
     for title, group in _groups(found.wordings):
         parts.append(f"\n{title}: {sum(one.count for one in group):,}")
         for one in group:
@@ -116,6 +116,10 @@ def as_text(found: Unread, *, raw: bool = False) -> str:
     if found.wordings:
         parts += ["", *_HOW_TO_REPORT, _RAW if raw else _PUBLISHED]
     return "\n".join(parts)
+
+
+def _lines(number: int) -> str:
+    return "1 line" if number == 1 else f"{number:,} lines"
 
 
 def _groups(wordings: Sequence[Shown]) -> list[tuple[str, list[Shown]]]:
