@@ -19,6 +19,7 @@ from pfwatch.sources.identity import FINGERPRINT_BYTES, length_of
 from pfwatch.sources.openlog import CompressedLog, OpenLog, ReplacedError, open_log
 from pfwatch.sources.rotated import open_rest
 from pfwatch.sources.settings import SourceSettings
+from pfwatch.sources.source import Loss
 
 _HOT = 5
 """A busy log is looked at this many times as often as a quiet one."""
@@ -44,11 +45,12 @@ class FileFollower:
         now: Callable[[], float] = time.time,
     ) -> None:
         """`start_at` finds the offset of the line to begin with when there is no position; without it, the first."""
-        self.path = path
+        self.name = path
         self.problem: str | None = None
         """Why the log cannot be read at present."""
         self.notes: list[str] = []
         """What an administrator should know, oldest first; whoever says it clears it."""
+        self.losses: list[Loss] = []
         self.at_end = False
         """The last `poll` left nothing unread."""
         self.caught_up = asyncio.Event()
@@ -71,7 +73,7 @@ class FileFollower:
         """Blocks for ever. Close it (contextlib.aclosing) to let go of the files and of the watch on the directory."""
         interval = self._settings.poll_interval
         try:
-            with Doorbell(str(Path(self.path).parent)) as doorbell:
+            with Doorbell(str(Path(self.name).parent)) as doorbell:
                 if doorbell.problem:
                     self.notes.append(doorbell.problem)
                 while True:
@@ -115,14 +117,14 @@ class FileFollower:
     def _block(self, log: OpenLog, lines: bytes) -> Block:
         self._position = log.position()
         reference = log.modified if len(self._logs) > 1 else self._now()
-        return Block(self.path, lines, reference, self._position, caught_up=self.at_end)
+        return Block(self.name, lines, reference, self._position, caught_up=self.at_end)
 
     def _look(self) -> os.stat_result | None:
         """What is at the path now; None, and a problem, when nothing is."""
         try:
-            status = os.stat(self.path)  # noqa: PTH116 - the fewest steps, many times a second
+            status = os.stat(self.name)  # noqa: PTH116 - the fewest steps, many times a second
         except OSError as error:
-            self.problem = explain(self.path, error)
+            self.problem = explain(self.name, error)
             return None
         self.problem = None
         return status
@@ -136,11 +138,11 @@ class FileFollower:
         """Open the file in which the position is and all that came after it; False when there is nothing to read."""
         newest = None
         try:
-            newest = open_log(self.path, Path(self.path), self._settings)
+            newest = open_log(self.name, Path(self.name), self._settings)
         except FileNotFoundError:
             pass  # moved away while pfwatch was down, perhaps, and the new one is not there yet
         except OSError as error:
-            self.problem = explain(self.path, error)
+            self.problem = explain(self.name, error)
             return False  # perhaps the very file of the position: wait until it can be compared
         if newest and self._position is None:
             newest.go_to(self._first_offset(newest))
@@ -162,7 +164,7 @@ class FileFollower:
             self._go_on(newest, position)
         elif position.offset:
             self._note(
-                f"{self.path} is not the file that was read before, which is not beside it as a rotated one either: "
+                f"{self.name} is not the file that was read before, which is not beside it as a rotated one either: "
                 "what was written to that one since may be lost; reading the present one from its beginning"
             )
 
@@ -183,13 +185,13 @@ class FileFollower:
 
     def _find_next(self, log: OpenLog) -> bool:
         try:
-            newest = open_log(self.path, Path(self.path), self._settings)
+            newest = open_log(self.name, Path(self.name), self._settings)
         except OSError as error:
-            self.problem = explain(self.path, error)
+            self.problem = explain(self.name, error)
             return False
         position = log.position()
         if not log.has_a_name() and length_of(position.fingerprint) == FINGERPRINT_BYTES and newest.holds(position):
-            self._note(f"{self.path} was written anew with the same beginning; reading goes on where it was")
+            self._note(f"{self.name} was written anew with the same beginning; reading goes on where it was")
             self._go_on(newest, position)
         elif rest := self._rest(position, newest):  # more than one rotation since the last look leaves files between
             rest[0].close()
@@ -207,7 +209,7 @@ class FileFollower:
         size = log.size()
         if size < position.offset:
             self._note(
-                f"{self.path} is {size} bytes long, though {position.offset} had been read: its end was cut off; "
+                f"{self.name} is {size} bytes long, though {position.offset} had been read: its end was cut off; "
                 "reading goes on with what is written from now on"
             )
         log.go_to(min(size, position.offset))
@@ -217,7 +219,7 @@ class FileFollower:
         try:
             found = open_rest(position, self._settings)
         except OSError as error:
-            name = error.filename or self.path
+            name = error.filename or self.name
             self._note(f"{name}, where unread lines may be: {explain(name, error)}")
             return []
         rest = found[:1]
@@ -230,9 +232,9 @@ class FileFollower:
 
     def _unreadable(self, log: OpenLog, error: OSError) -> None:
         if isinstance(log, CompressedLog):
-            self._note(f"A rotated file of {self.path}: {explain(self.path, error)}; all before that was read")
+            self._note(f"A rotated file of {self.name}: {explain(self.name, error)}; all before that was read")
         else:
-            self.problem = explain(self.path, error)
+            self.problem = explain(self.name, error)
             self.at_end = True
 
     def _note(self, text: str) -> None:

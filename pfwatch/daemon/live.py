@@ -1,61 +1,34 @@
-"""The live run: sources -> pipeline -> state, metrics and mail. Wiring, no decisions.
+"""One run of the daemon.
 
 Enters: settings and signals. Leaves: a running pfwatch, and how it ended. This file must never know what a line means,
-when somebody is told, or how anything is kept.
-
-Order matters in one place: what a block brought about (position, counters, windows, incidents, outbox) is collected in
-one step of the event loop and committed in one transaction; only then it is shown on /metrics and mailed.
+when somebody is told, how anything is kept, or which kinds of sources there are.
 """
 
 import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from pfwatch.alerting.notification import Notification
-from pfwatch.alerting.settings import AlertSettings, MailSettings
-from pfwatch.detection.settings import DetectionSettings
+from pfwatch.daemon.keeper import InThread, Keeper
+from pfwatch.daemon.settings import DaemonSettings
+from pfwatch.daemon.watched import Watched
 from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.pipeline import Outcome, Pipeline, Settings
-from pfwatch.position import Block, FilePosition, Position
-from pfwatch.records.time import TimeReader
-from pfwatch.sources.begin import first_line_since
-from pfwatch.sources.follow import FileFollower
-from pfwatch.sources.settings import SourceSettings
-from pfwatch.store.changes import Changes
+from pfwatch.position import Block
+from pfwatch.sources.source import Source
 from pfwatch.store.database import Store
-from pfwatch.store.errors import StateError
-from pfwatch.store.settings import StoreSettings
 from pfwatch.systemd import Notifier
-from pfwatch.web.settings import WebSettings
 
 End = Literal["stopped", "reload"]
-InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
-"""Runs something in the one thread that the database belongs to."""
 _STOP_WITHIN = 4.0
 """Seconds in which a stop must be done; systemd is promised five."""
-_RETRY_COMMIT = 5.0
 _STATUS_EVERY = 10.0
-
-
-class DaemonSettings(msgspec.Struct, frozen=True):
-    """The settings of all parts; `pfwatch.config.Settings` has the same fields."""
-
-    source: SourceSettings = SourceSettings()
-    store: StoreSettings = StoreSettings()
-    web: WebSettings = WebSettings()
-    detection: DetectionSettings = msgspec.field(default_factory=DetectionSettings)
-    alerts: AlertSettings = AlertSettings()
-    mail: MailSettings = MailSettings()
-    dovecot: bool = False
 
 
 class Daemon:
@@ -82,20 +55,12 @@ class Daemon:
         self.address = ""
         """Where /metrics is served, once `ready` is set."""
         self.ready = asyncio.Event()
-        self._followers: list[FileFollower] = []
-        self._positions: dict[str, Position] = {}
-        self._outbox: list[Notification] = []
-        self._uncommitted: Changes | None = None
-        self._unsaved = 0
-        self._changed = False
-        """Something is to be committed that no line brought about."""
-        self._commit_now = asyncio.Event()
+        self._keeper = Keeper(settings.store, self.pipeline, say)
+        self._watched: Watched
         self._ending = asyncio.Event()
         self._end: End = "reload"
-        self._wake_outbox: Callable[[], None] = lambda: None
         self._lines = 0
         self._progress = 0
-        self._problem: str | None = None
         self._told_misnamed = False
 
     def stop(self, end: End = "stopped") -> None:
@@ -125,26 +90,11 @@ class Daemon:
         self.pipeline.restore(saved.kept)
         self.pipeline.counters.restore(saved.counters)
         self.pipeline.counters.committed()
-        for path in self._settings.source.paths:
-            position = saved.positions.get(path)
-            self._followers.append(
-                FileFollower(
-                    path,
-                    self._settings.source,
-                    position=position if isinstance(position, FilePosition) else None,
-                    start_at=self._first_offset,
-                    now=self._now,
-                )
-            )
-
-    def _first_offset(self, log: Any) -> int:
-        times = TimeReader(self._zone)
-        times.expect(self._now())
-        return first_line_since(log, self._now() - self._settings.source.first_read, times)
+        self._watched = Watched(self._settings.source, saved.positions, self._zone, self._now)
 
     async def _serve(self, store: Store, in_thread: InThread) -> None:
-        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self._read(follower)) for follower in self._followers]
-        tasks += [asyncio.create_task(self._tick()), asyncio.create_task(self._commit(store, in_thread))]
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self._read(source)) for source in self._watched.sources]
+        tasks += [asyncio.create_task(self._tick()), asyncio.create_task(self._keeper.work(store, in_thread))]
         web = None
         try:
             # What is not needed to begin is loaded behind the first look at the log.
@@ -166,7 +116,7 @@ class Daemon:
             await _cancel(tasks)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_WITHIN):
-                    await self._commit_once(store, in_thread)
+                    await self._keeper.commit(store, in_thread)
                     if web is not None:
                         await web.stop()
 
@@ -175,7 +125,7 @@ class Daemon:
             return None
         from pfwatch.web.server import WebServer
 
-        server = WebServer(self._settings.web, self.pipeline.counters, self._not_ready, lambda: self._problem)
+        server = WebServer(self._settings.web, self.pipeline.counters, self._not_ready, lambda: self._watched.problem)
         await server.start()
         host, port = server.address
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -200,47 +150,42 @@ class Daemon:
             on_result=self._sent,
             say=lambda text: self._say(4, text),
         )
-        self._wake_outbox = outbox.wake
+        self._keeper.wake_outbox = outbox.wake
         return [asyncio.create_task(outbox.work())]
 
     def _sent(self, channel: str, result: str) -> None:
         self.pipeline.counters.add("pfwatch_notifications_total", (channel, result))
-        self._changed = True
+        self._keeper.changed()
 
-    async def _read(self, follower: FileFollower) -> None:
-        async with contextlib.aclosing(follower.blocks()) as blocks:
+    async def _read(self, source: Source) -> None:
+        async with contextlib.aclosing(source.blocks()) as blocks:
             async for block in blocks:
                 self._feed(block)
-                while follower.notes:
-                    self._say(4, f"{follower.path}: {follower.notes.pop(0)}")
+                while source.notes:
+                    self._say(4, f"{source.name}: {source.notes.pop(0)}")
 
     def _feed(self, block: Block) -> None:
         outcome = self.pipeline.feed(block.data, block.source, block.reference, self._now())
-        if block.position is not None:
-            self._positions[block.source] = block.position
-        self._unsaved += len(block.data)
+        self._keeper.read(block)
         self._lines += outcome.tally.total if outcome.tally else 0
         self._progress += 1
         self._take(outcome)
         if outcome.tally and outcome.tally.misnamed and not self._told_misnamed:
             self._told_misnamed = True
             self._say(4, f"{block.source}: {SLASH_IN_TAG}")
-        if self._unsaved >= self._settings.store.commit_bytes:
-            self._commit_now.set()
 
     def _take(self, outcome: Outcome) -> None:
         """Say what happened and put what is to be mailed into the next transaction."""
-        self._changed = self._changed or bool(outcome.events or outcome.changes or outcome.notifications)
+        if outcome.events or outcome.changes or outcome.notifications:
+            self._keeper.changed()
         for change in outcome.changes:
             if change.what != "grew":
                 one, since = change.incident, _clock(change.incident.first)
                 self._say(5, f"incident {change.what}: {one.rule}: {one.subject}: {one.count} since {since}")
         for notification in outcome.notifications:
             self._say(5, f"notification ({notification.reason}): {notification.subject_line}")
-        if self._settings.mail.recipients:
-            self._outbox += outcome.notifications
-        if outcome.notifications:
-            self._commit_now.set()
+        if outcome.notifications and self._settings.mail.recipients:
+            self._keeper.notify(outcome.notifications)
 
     async def _tick(self) -> None:
         """Let time pass where the log is silent, feed the watchdog, say how it goes."""
@@ -249,7 +194,7 @@ class Daemon:
         while True:
             await asyncio.sleep(min(self._tick_interval, interval or self._tick_interval))
             self._look_at_sources()
-            at_end = all(follower.at_end for follower in self._followers)
+            at_end = self._watched.at_end()
             if at_end:
                 self._take(self.pipeline.tick(self._now(), self._now()))
             # Progress is a block read, or the knowledge that there is none.
@@ -262,59 +207,16 @@ class Daemon:
                 self._notifier.status(self._status())
 
     def _look_at_sources(self) -> None:
-        problem = "; ".join(f"{one.path} {one.problem}" for one in self._followers if one.problem) or None
-        for follower in self._followers:
-            self.pipeline.counters.set("pfwatch_source_up", (follower.path,), 0 if follower.problem else 1)
-            if follower.at_end:
-                self.pipeline.counters.set("pfwatch_source_lag_seconds", (follower.path,), 0)
-        if problem != self._problem:
-            self._problem = problem
+        if self._watched.look(self.pipeline.counters):
+            problem = self._watched.problem
             self._say(*((4, problem) if problem else (6, "every source can be read again")))
             self._notifier.status(self._status())
 
-    async def _commit(self, store: Store, in_thread: InThread) -> None:
-        while True:
-            # Not wait_for(): before Python 3.12 it can lose a cancellation, and the daemon would not stop.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.store.commit_interval):
-                    await self._commit_now.wait()
-            self._commit_now.clear()
-            if not await self._commit_once(store, in_thread):
-                await asyncio.sleep(_RETRY_COMMIT)
-
-    async def _commit_once(self, store: Store, in_thread: InThread) -> bool:
-        changes = self._uncommitted or self._collect()
-        if changes is None:
-            return True
-        begin = time.perf_counter()
-        try:
-            await in_thread(lambda: store.commit(changes))
-        except StateError as error:
-            if self._uncommitted is None:
-                self._say(3, f"{error}; trying again every {_RETRY_COMMIT:g} seconds")
-            self._uncommitted = changes
-            return False
-        self._uncommitted = None
-        self.pipeline.counters.committed()
-        self.pipeline.counters.observe("pfwatch_store_commit_seconds", (), time.perf_counter() - begin)
-        if changes.outbox:
-            self._wake_outbox()
-        return True
-
-    def _collect(self) -> Changes | None:
-        """Everything that changed, in one step of the loop."""
-        if not self._unsaved and not self._changed and not self._positions:
-            return None
-        kept = self.pipeline.drain()  # first, for it brings the counters up to date
-        changes = Changes(self._positions, self.pipeline.counters.changed(), kept, self._outbox)
-        self._positions, self._outbox, self._unsaved, self._changed = {}, [], 0, False
-        return changes
-
     def _status(self) -> str:
-        if self._problem:
-            return self._problem
-        names = ", ".join(follower.path for follower in self._followers)
-        return f"Watching {names}: {self._lines:,} lines read, {len(self.pipeline.incidents())} incidents open"
+        if self._watched.problem:
+            return self._watched.problem
+        incidents = len(self.pipeline.incidents())
+        return f"Watching {self._watched.names()}: {self._lines:,} lines read, {incidents} incidents open"
 
     def _not_ready(self) -> str | None:
         return None if self.ready.is_set() else "the state is being loaded"
