@@ -21,6 +21,7 @@ Origin = Literal["smtpd", "pickup", "bounce"]
 AuthCause = Literal["credentials", "protocol", "aborted"]
 AbortReason = Literal["lost_connection", "timeout", "too_many_errors", "bare_lf"]
 Limit = Literal["connection_rate", "connection_count", "message_rate", "recipient_rate", "tls_rate", "auth_rate"]
+Notice = Literal["non_delivery", "delay", "success", "postmaster"]
 PeakMetric = Literal[
     "connection_rate", "connection_count", "message_rate", "recipient_rate", "tls_rate", "auth_rate", "trace_rate",
     "cache_size",
@@ -482,7 +483,7 @@ class Notified(Event, frozen=True, gc=False):
 
     kind = "notified"
     queue_id: str
-    notice: Literal["non_delivery", "delay", "success", "postmaster"]
+    notice: Notice
     notice_queue_id: str | None
 
 

@@ -29,7 +29,7 @@ from pfwatch.detection.settings import DetectionSettings
 from pfwatch.events import Event
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
-from pfwatch.metrics.tallies import tally as count_tally
+from pfwatch.metrics.tallies import count
 from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
@@ -179,7 +179,7 @@ class Pipeline:
         tally, counters = outcome.tally, self.counters
         if tally is None:
             return
-        self._count_plain(tally)
+        count(self.counters, tally)
         for (tag, severity), weight in tally.unread.items():
             known = postfix_tag(tag)
             if known:
@@ -192,16 +192,12 @@ class Pipeline:
             counters.set("pfwatch_source_last_record_timestamp_seconds", (source,), newest)
         self._note(outcome)
 
-    def _count_plain(self, tally: Tally) -> None:
-        for counted, keys in tally.counts.items():
-            count_tally(self.counters, counted, keys)
-
     def _gather(self) -> Tally:
         """Bring the counters up to date: most lines are counted where they are read, and added up now and then."""
         gathered = Tally()
         for scanner in self._scanners.values():
             tally = scanner.take()
-            self._count_plain(tally)
+            count(self.counters, tally)
             for (rule, kind), keys in tally.counts.items():
                 gathered.add(rule, kind, keys)
         return gathered

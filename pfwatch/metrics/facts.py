@@ -1,7 +1,7 @@
 """What each fact about Postfix adds to the counters, whether an event tells of it or a count of lines.
 
-Enters: the facts' own fields. Leaves: additions to `Counters`. Only `record` and `tallies` import this; it must never
-know an event or how a line is read.
+Enters: the facts' own fields. Leaves: additions to `Counters`. Only `record`, its parts and `tallies` import this; it
+must never know an event or how a line is read.
 """
 
 from pfwatch.metrics.catalogue import DELAY_STAGES
@@ -108,6 +108,33 @@ def tls_session(
 
 
 _DELAYS = {"smtp": "postfix_smtp_delivery_delay_seconds", "lmtp": "postfix_lmtp_delivery_delay_seconds"}
+
+
+def notified(counters: Counters, notice: str, weight: int) -> None:
+    """Somebody was notified of what became of a message."""
+    counters.add("postfix_sender_notifications_total", (notice,), weight)
+    if notice == "non_delivery":
+        counters.add("postfix_bounce_non_delivery_notification_total", (), weight)
+
+
+def unconfirmed(counters: Counters, weight: int) -> None:
+    """The name of a client's address has other addresses."""
+    counters.add("postfix_smtpd_forward_confirmed_reverse_dns_errors_total", (), weight)
+
+
+def screened(counters: Counters, weight: int) -> None:
+    """A client connected to postscreen."""
+    counters.add("postfix_postscreen_connects_total", (), weight)
+
+
+def passed(counters: Counters, age: str, weight: int) -> None:
+    """A client passed postscreen's tests, now (`new`) or before (`old`)."""
+    counters.add("postfix_postscreen_passes_total", (age,), weight)
+
+
+def ranked(counters: Counters, score: int, weight: int) -> None:
+    """A client has this DNSBL score."""
+    counters.observe("postfix_postscreen_dnsbl_rank", (), score, weight)
 
 
 def refused(counters: Counters, service: str, stage: str, code: str, why: str, weight: int) -> None:

@@ -1,7 +1,7 @@
 """What is counted before a message is accepted: postscreen, block lists, protocol, names and content.
 
-Enters: finished events. Leaves: additions to `Counters`, by `EVENTS`. Only `facts` imports this; it must never know how
-a line is read.
+Enters: finished events. Leaves: additions to `Counters`, by `EVENTS`. Only `record` imports this; it must never
+know how a line is read.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pfwatch import events
 from pfwatch.events import Event
+from pfwatch.metrics import facts
 from pfwatch.metrics.catalogue import OTHER
 from pfwatch.metrics.counters import Counters
 
@@ -18,16 +19,16 @@ _REFUSED_BY_POSTSCREEN = {"all server ports busy": "busy", "too many connections
 def _postscreen(counters: Counters, event: events.PostscreenEvent, _service: str, weight: int) -> None:
     test = event.test
     if test == "connect":
-        counters.add("postfix_postscreen_connects_total", (), weight)
+        facts.screened(counters, weight)
     elif test == "hangup":
         counters.add("postfix_postscreen_hangups_total", (), weight)
     elif test in {"pass_new", "pass_old"}:
-        counters.add("postfix_postscreen_passes_total", (test.removeprefix("pass_"),), weight)
+        facts.passed(counters, test.removeprefix("pass_"), weight)
     elif test in {"allowlisted", "denylisted"}:
         action = "allow" if test == "allowlisted" else "deny"
         counters.add("postfix_postscreen_access_list_matches_total", (action,), weight)
     elif test == "dnsbl":
-        counters.observe("postfix_postscreen_dnsbl_rank", (), event.score or 0, weight)
+        facts.ranked(counters, event.score or 0, weight)
     elif test in _FAILED:
         counters.add("postfix_postscreen_tests_failed_total", (_FAILED[test],), weight)
     elif test == "busy":
@@ -66,7 +67,7 @@ def _violation(counters: Counters, event: events.ProtocolViolation, service: str
 
 def _mismatch(counters: Counters, event: events.DnsMismatch, _service: str, weight: int) -> None:
     if event.client is not None:  # the other wordings say nothing of a name that was not confirmed
-        counters.add("postfix_smtpd_forward_confirmed_reverse_dns_errors_total", (), weight)
+        facts.unconfirmed(counters, weight)
 
 
 def _proxy(counters: Counters, event: events.ProxyVerdict, service: str, weight: int) -> None:

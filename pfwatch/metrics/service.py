@@ -1,7 +1,7 @@
 """What is counted of Postfix itself and of its way to other servers: health, certificates, attempts, notifications.
 
-Enters: finished events. Leaves: additions to `Counters`, by `EVENTS`. Only `facts` imports this; it must never know how
-a line is read.
+Enters: finished events. Leaves: additions to `Counters`, by `EVENTS`. Only `record` imports this; it must never
+know how a line is read.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pfwatch import events
 from pfwatch.events import Event
+from pfwatch.metrics import facts
 from pfwatch.metrics.counters import Counters
 
 
@@ -39,9 +40,7 @@ def _attempted(counters: Counters, event: events.DeliveryAttempted, _service: st
 
 
 def _notified(counters: Counters, event: events.Notified, _service: str, weight: int) -> None:
-    counters.add("postfix_sender_notifications_total", (event.notice,), weight)
-    if event.notice == "non_delivery":
-        counters.add("postfix_bounce_non_delivery_notification_total", (), weight)
+    facts.notified(counters, event.notice, weight)
 
 
 def _queue(counters: Counters, event: events.QueueChanged, _service: str, weight: int) -> None:

@@ -4,7 +4,6 @@ Enters: the fields of such lines as the log has them, in bytes, and how many lin
 `Counters`. This file must never know how a line is read.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -12,11 +11,12 @@ from pfwatch.events import AuthFailed, Event, RelayDenied
 from pfwatch.metrics import facts
 from pfwatch.metrics.catalogue import OTHER
 from pfwatch.metrics.counters import Counters
+from pfwatch.parsing.bounce import notice_of
 from pfwatch.parsing.delivery import status_of
 from pfwatch.parsing.fragments import untrusted
 from pfwatch.parsing.reject import category
 from pfwatch.parsing.smtpd import LIMITS
-from pfwatch.parsing.tally import Counted, Key
+from pfwatch.parsing.tally import Counted, Key, Spread, Tally
 from pfwatch.records.header import postfix_tag
 
 Fields = tuple[bytes | None, ...]
@@ -75,6 +75,18 @@ TALLIES: dict[str, Callable[[Counters, str, Fields, int], None]] = {
     "smtpd-client": _tally_accepted,
     "smtpd-reject": _tally_rejected,
     "smtpd-rate-limited": _tally_limited,
+    "pickup-message": lambda counters, service, _fields, weight: facts.accepted(
+        counters, service or OTHER, "pickup", None, False, weight
+    ),
+    "bounce-notified": lambda counters, _service, fields, weight: facts.notified(
+        counters, notice_of(fields[0] or b""), weight
+    ),
+    "hostname-mismatch": lambda counters, _service, _fields, weight: facts.unconfirmed(counters, weight),
+    "postscreen-connect": lambda counters, _service, _fields, weight: facts.screened(counters, weight),
+    "postscreen-pass": lambda counters, _service, fields, weight: facts.passed(
+        counters, _text(fields[0]).lower(), weight
+    ),
+    "postscreen-dnsbl": lambda counters, _service, fields, weight: facts.ranked(counters, int(fields[0] or 0), weight),
     "cleanup-message-id": lambda counters, _service, _fields, weight: facts.identified(counters, weight),
     "qmgr-removed": lambda counters, _service, _fields, weight: facts.removed(counters, weight),
     "tls-established": _tally_tls,
@@ -98,54 +110,53 @@ _SHARED = {
 }
 
 
-def tally(counters: Counters, counted: Counted, keys: Mapping[Key, int]) -> None:
-    """Add the lines that the scanner only counted, by tag and what the groups that count held."""
+def count(counters: Counters, tally: Tally) -> None:
+    """Add all that a tally has counted."""
+    for counted, keys in tally.counts.items():
+        _count(counters, counted, keys, tally.spread.get(counted, {}))
+
+
+def _count(counters: Counters, counted: Counted, keys: Mapping[Key, int], spreads: Mapping[Key, Spread]) -> None:
+    """Add lines by tag and what the groups that count held."""
     rule, kind = counted
     if rule.name in AT_ONCE:
-        AT_ONCE[rule.name](counters, keys)
+        AT_ONCE[rule.name](counters, keys, spreads)
         return
     name, before = _SHARED.get(rule.name, (rule.name, ()))
-    count = TALLIES.get(name) if kind is rule.kind else HITS[kind]  # type: ignore[index] # only a hit has another kind
-    if count is None:
+    add = TALLIES.get(name) if kind is rule.kind else HITS[kind]  # type: ignore[index] # only a hit has another kind
+    if add is None:
         return
     for key, weight in keys.items():
         tag, *fields = key
         known = postfix_tag(tag or b"")
         if known is not None:
-            count(counters, known.service, (*before, *fields), weight)
+            add(counters, known.service, (*before, *fields), weight)
 
 
-def _deliveries(counters: Counters, keys: Mapping[Key, int]) -> None:
-    """Add deliveries by tag, status, enhanced code, relay and delays: nearly each has delays of its own, but few are of
-    a sort of their own, and a single delay is one of some hundred numbers.
-    """
-    sorts: defaultdict[Key, list[bytes]] = defaultdict(list)
+def _deliveries(counters: Counters, keys: Mapping[Key, int], spreads: Mapping[Key, Spread]) -> None:
+    """Add deliveries by tag, status, enhanced code and relay; spread over the seconds of each stage."""
     for key, weight in keys.items():
-        delays = key[-1] or b""
-        sorts[key[:-1]] += [delays] if weight == 1 else [delays] * weight
-    for (tag, status_, code_, relay_), all_delays in sorts.items():
+        tag, status_, code_, relay_ = key
         known = postfix_tag(tag or b"")
         daemon = known.daemon if known else OTHER
         status, code, relay = status_of(status_ or b""), _text(code_), _text(relay_ or b"none")
-        facts.delivered(counters, daemon, status, (), code, relay, len(all_delays))
-        series = facts.delay_series(daemon, status, relay)
-        columns = zip(*(delays.split(b"/") for delays in all_delays if delays), strict=True) if series else ()
-        for (name, labels), column in zip(series, columns, strict=False):
-            for seconds, times in Counter(column).items():
+        facts.delivered(counters, daemon, status, (), code, relay, weight)
+        for (name, labels), column in zip(
+            facts.delay_series(daemon, status, relay), spreads.get(key, ()), strict=False
+        ):
+            for seconds, times in column.items():
                 counters.observe(name, labels, float(seconds), times)
 
 
-def _queued(counters: Counters, keys: Mapping[Key, int]) -> None:
-    """Add messages by tag, size and number of recipients: nearly each has a size of its own."""
-    sizes: list[int] = []
-    recipients: Counter[bytes] = Counter()
-    for (_, size, number), weight in keys.items():
-        sizes += [int(size or 0)] * weight
-        recipients[number or b"0"] += weight
-    facts.queued_sizes(counters, sizes)
-    for number, times in recipients.items():
-        facts.queued_recipients(counters, int(number), times)
+def _queued(counters: Counters, _keys: Mapping[Key, int], spreads: Mapping[Key, Spread]) -> None:
+    """Add messages by tag; spread over their sizes and numbers of recipients."""
+    for sizes, recipients in spreads.values():
+        facts.queued_sizes(counters, [int(size) for size, times in sizes.items() for _ in range(times)])
+        for number, times in recipients.items():
+            facts.queued_recipients(counters, int(number), times)
 
 
-AT_ONCE: dict[str, Callable[[Counters, Mapping[Key, int]], None]] = {"delivery": _deliveries, "qmgr-queued": _queued}
-"""Rule name -> what all of its lines add together, where nearly each is of its own."""
+AT_ONCE: dict[str, Callable[[Counters, Mapping[Key, int], Mapping[Key, Spread]], None]] = {
+    "delivery": _deliveries,
+    "qmgr-queued": _queued,
+}

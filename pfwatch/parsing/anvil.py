@@ -8,7 +8,7 @@ from typing import Final
 
 from pfwatch.events import Client, Envelope, Event, PeakMetric, RatePeak
 from pfwatch.parsing.fragments import address, number, word
-from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.rule import Plain, Rule
 
 _METRICS: Final[dict[bytes, PeakMetric]] = {
     b"connection rate": "connection_rate",
@@ -57,25 +57,35 @@ def _cache_size(envelope: Envelope, found: re.Match[bytes]) -> Event:
 
 _HEAD = "Nov 22 10:28:39 mx1 postfix/anvil[742]: "
 _AT = r"(?: at (?P<peak_at>[A-Z][a-z]{2} [ 0-3][0-9] [0-9:]{8}))?"
+_PEAK = (
+    r"statistics: max (?P<metric>connection count|(?:connection|message|recipient|newtls|auth|tlstrace) rate) "
+    rf"(?P<value>[0-9]{{1,18}}+)(?:/(?P<period>[0-9]{{1,9}}+)s)? for \((?P<ident>[^ ()]{{1,300}}+)\){_AT}"
+)
+_CACHE_SIZE = rf"statistics: max cache size (?P<value>[0-9]{{1,18}}+){_AT}"
 
 ANVIL: Final = (
     Rule(
         name="anvil-peak",
         since="2.10",  # auth since 3.1, tlstrace since 3.12
         example=f"{_HEAD}statistics: max auth rate 12/60s for (198.51.100.16:smtp:192.0.2.9) at Nov 22 10:27:44",
-        pattern=r"statistics: max (?P<metric>connection count|(?:connection|message|recipient|newtls|auth|tlstrace) "
-        rf"rate) (?P<value>[0-9]{{1,18}}+)(?:/(?P<period>[0-9]{{1,9}}+)s)? for \((?P<ident>[^ ()]{{1,300}}+)\){_AT}",
+        pattern=_PEAK,
         words=("statistics",),
         build=_peak,
+        plain=(Plain(_PEAK, rare=True),),
+        tally=(),
+        kind=RatePeak,
         source="anvil/anvil.c: anvil_status_dump",
     ),
     Rule(
         name="anvil-cache-size",
         since="2.10",
         example=f"{_HEAD}statistics: max cache size 6 at Nov 22 10:27:44",
-        pattern=rf"statistics: max cache size (?P<value>[0-9]{{1,18}}+){_AT}",
+        pattern=_CACHE_SIZE,
         words=("statistics",),
         build=_cache_size,
+        plain=(Plain(_CACHE_SIZE, rare=True),),
+        tally=(),
+        kind=RatePeak,
         source="anvil/anvil.c: anvil_status_dump",
     ),
 )

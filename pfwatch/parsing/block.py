@@ -46,10 +46,11 @@ def cut_pattern(form: str) -> re.Pattern[bytes]:
     begin, tag, end = FORMS[form]
     daemons = sorted(GRAMMAR, key=lambda one: _HOTTEST.index(one) if one in _HOTTEST else len(_HOTTEST))
     heads = dict.fromkeys(
-        # Behind these something follows: else a line without a client could be taken for one with an empty one.
-        _without_groups(one.head) + (r"(?=[^\n])" if one.with_client else "")
+        # Behind these a name follows: else a line without a client could be taken for one with an empty one.
+        _without_groups(one.head) + (r"(?=[A-Za-z0-9._-])" if one.with_client else "")
         for daemon in daemons
         for one in plain_forms(daemon)
+        if not one.plain.rare
     )
     pattern = (
         rf"\n(?:{begin}([^ \n]++ {tag}){end}(?:({QUEUE_ID}): )?"
@@ -60,19 +61,35 @@ def cut_pattern(form: str) -> re.Pattern[bytes]:
 
 @lru_cache(maxsize=64)
 def plain_forms(daemon: str) -> tuple[Form, ...]:
-    """The plain forms of a daemon's rules, in the order of the rules."""
+    """The plain forms of a daemon's rules, in the order of the rules; those that are rare have a tail alone."""
     return tuple(_pieces(rule, plain) for rule in GRAMMAR.get(daemon, ()) for plain in rule.plain)
 
 
 def _pieces(rule: Rule, plain: Plain) -> Form:
     with_id = plain.pattern.startswith(_BEHIND_ID)
     pattern = plain.pattern.removeprefix(_BEHIND_ID)
+    if plain.rare:
+        return Form(rule, plain, with_id, "", False, pattern)
     for client in (CLIENT, PEER):  # of the lines that are plain, both fit the same
         head, found, tail = pattern.partition(client)
         if found:
             return Form(rule, plain, with_id, head, True, tail)
     head = literal_prefix(pattern)
     return Form(rule, plain, with_id, head, False, pattern[len(head) :])
+
+
+def header_patterns(form: str) -> tuple[str, str]:
+    """What a header of this form has before the host, its time as the only group; and from there to the body, with
+    origin, pid and queue id as the groups.
+    """
+    begin, tag, end = FORMS[form]
+    return begin, rf"([^ \n]++ {tag}){end}(?:({QUEUE_ID}): )?"
+
+
+def body_pattern(form: Form) -> str:
+    """The pattern of a whole body of this form, without its queue id."""
+    head = form.head if form.with_client else re.escape(form.head)
+    return rf"{head}{CLIENT if form.with_client else ''}{form.tail}\Z"
 
 
 def tail_pattern(form: Form, names: tuple[str, ...]) -> re.Pattern[bytes]:

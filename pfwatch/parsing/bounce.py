@@ -6,11 +6,11 @@ lines of the notification's own queue id, if anywhere.
 
 import re
 
-from pfwatch.events import Envelope, Event, Housekeeping, Notified, ServiceHealth
-from pfwatch.parsing.fragments import QUEUE_ID, untrusted, word
-from pfwatch.parsing.rule import Build, Rule
+from pfwatch.events import Envelope, Event, Housekeeping, Notice, Notified, ServiceHealth
+from pfwatch.parsing.fragments import PLAIN_ID, QUEUE_ID, untrusted, word
+from pfwatch.parsing.rule import Build, Plain, Rule
 
-_NOTICES = {
+_NOTICES: dict[bytes, Notice] = {
     b"sender non-delivery": "non_delivery",
     b"sender delay": "delay",
     b"sender delivery status": "success",
@@ -18,12 +18,13 @@ _NOTICES = {
 
 
 def _notified(envelope: Envelope, found: re.Match[bytes]) -> Event:
-    return Notified(
-        envelope,
-        found["queue_id"].decode(),
-        _NOTICES.get(found["notice"], "postmaster"),  # type: ignore[arg-type] # the table holds only such words
-        word(found["notice_queue_id"]),
-    )
+    notice, notice_queue_id = notice_of(found["notice"]), word(found["notice_queue_id"])
+    return Notified(envelope, found["queue_id"].decode(), notice, notice_queue_id)
+
+
+def notice_of(text: bytes) -> Notice:
+    """The kind of a notification, of the words before `notification`."""
+    return _NOTICES.get(text, "postmaster")
 
 
 def _not_notified(envelope: Envelope, found: re.Match[bytes]) -> Event:
@@ -55,6 +56,15 @@ BOUNCE: tuple[Rule, ...] = (
         r"|postmaster non-delivery|postmaster delay) notification(?:: (?P<notice_queue_id>[0-9A-Za-z]++))?",
         words=("sender", "postmaster"),
         build=_notified,
+        plain=(
+            Plain(
+                rf"{PLAIN_ID}: (?P<notice>sender non-delivery|sender delay) notification: "
+                r"(?P<notice_queue_id>[0-9A-Za-z]++)",
+                rare=True,
+            ),
+        ),
+        tally=("notice",),
+        kind=Notified,
         source="bounce/bounce_notify_service.c, bounce_warn_service.c, bounce_trace_service.c, bounce_one_service.c",
     ),
     Rule(

@@ -129,12 +129,14 @@ RULES = (
         words=("to",),
         build=_delivered,
         kind=Delivery,
-        tally=("status", "enhanced_code", "relay_name", "delays"),
+        tally=("status", "enhanced_code", "relay_name"),
+        spread=("before", "queued", "connecting", "sending"),
         plain=(
             Plain(
                 rf"{PLAIN_ID}: to={PLAIN_ADDRESS},(?: orig_to={PLAIN_ADDRESS},)?"
                 r" relay=(?P<relay_name>[^ ,\[]++)(?:\[[^\] ,]*+\])?(?::[0-9]{1,5}+)?,(?: conn_use=[0-9]++,)?"
-                rf" delay={_SECONDS}, delays=(?P<delays>{_SECONDS}/{_SECONDS}/{_SECONDS}/{_SECONDS}),"
+                rf" delay={_SECONDS}, delays=(?P<before>{_SECONDS})/(?P<queued>{_SECONDS})/"
+                rf"(?P<connecting>{_SECONDS})/(?P<sending>{_SECONDS}),"
                 r"(?: tls=[^ ,]++,)?"
                 r" dsn=(?P<enhanced_code>[0-9]\.[0-9]++\.[0-9]++), status=(?P<status>[A-Za-z-]++) \(.*+",
                 varied=True,

@@ -14,7 +14,7 @@ from pfwatch.events import Client, Envelope, Event, PostscreenEvent, Rejected, U
 from pfwatch.parsing import screening
 from pfwatch.parsing.fragments import address, untrusted, untrusted_or_none, word
 from pfwatch.parsing.reject import category
-from pfwatch.parsing.rule import Build, Rule
+from pfwatch.parsing.rule import Build, Plain, Rule
 
 NAMELESS: Final = r"\[(?P<ip>[0-9A-Fa-f:.]++|unknown)\]:(?P<port>[0-9]{1,5}+|unknown)"
 """postscreen's and tlsproxy's `[address]:port`."""
@@ -123,6 +123,9 @@ POSTSCREEN: Final = (
         pattern=rf"CONNECT from {NAMELESS}(?: to \[[0-9A-Fa-f:.]++\]:[0-9]++)?",
         words=("CONNECT",),
         build=_tested("connect"),
+        plain=(Plain(rf"CONNECT from {NAMELESS}(?: to \[[0-9A-Fa-f:.]++\]:[0-9]++)?", rare=True),),
+        tally=(),
+        kind=PostscreenEvent,
         source="postscreen/postscreen.c: psc_service",
     ),
     Rule(
@@ -132,6 +135,9 @@ POSTSCREEN: Final = (
         pattern=rf"DISCONNECT {NAMELESS}",
         words=("DISCONNECT",),
         build=_tested("disconnect"),
+        plain=(Plain(rf"DISCONNECT {NAMELESS}", rare=True),),
+        tally=(),
+        kind=PostscreenEvent,
         source="postscreen/postscreen_misc.c: psc_conclude",
     ),
     Rule(
@@ -141,6 +147,9 @@ POSTSCREEN: Final = (
         pattern=rf"PASS (?P<test>NEW|OLD) {NAMELESS}",
         words=("PASS",),
         build=_named,
+        plain=(Plain(rf"PASS (?P<test>NEW|OLD) {NAMELESS}", rare=True),),
+        tally=("test",),
+        kind=PostscreenEvent,
         source="postscreen/postscreen_misc.c: psc_conclude",
     ),
     Rule(
@@ -218,6 +227,9 @@ POSTSCREEN: Final = (
         pattern=rf"DNSBL rank (?P<score>-?[0-9]{{1,9}}+) for {NAMELESS}",
         words=("DNSBL",),
         build=_ranked,
+        plain=(Plain(rf"DNSBL rank (?P<score>-?[0-9]{{1,9}}+) for {NAMELESS}", rare=True),),
+        tally=("score",),
+        kind=PostscreenEvent,
         source="postscreen/postscreen_early.c: psc_early_event",
     ),
     Rule(

@@ -34,7 +34,7 @@ from pfwatch.parsing.fragments import (
     word,
 )
 from pfwatch.parsing.reject import category, read_reply
-from pfwatch.parsing.rule import Build, Rule
+from pfwatch.parsing.rule import Build, Plain, Rule
 from pfwatch.parsing.smtpd_notes import NOTES
 
 
@@ -97,6 +97,15 @@ _MISMATCH = Rule(
     r"(?P<ip>[0-9A-Fa-f:.]+?)(?:: (?P<reason>.*))?",
     words=("warning",),
     build=_unconfirmed,
+    plain=(
+        Plain(
+            r"warning: hostname [A-Za-z0-9._-]++ does not resolve to address (?P<ip>[0-9A-Fa-f:.]*[0-9A-Fa-f])"
+            r"(?:: (?P<reason>[A-Z][A-Za-z -]*+))?",
+            rare=True,
+        ),
+    ),
+    tally=(),
+    kind=DnsMismatch,
     source=_PEER,
 )
 _NUMERIC = Rule(

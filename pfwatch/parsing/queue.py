@@ -98,6 +98,15 @@ PICKUP = (
         r"(?:>(?: orig_id=(?P<orig_id>[0-9A-Za-z]++))?)?",
         words=("uid",),
         build=_picked_up,
+        plain=(
+            Plain(
+                rf"{PLAIN_ID}: uid=(?P<uid>[0-9]{{1,10}}+) from={PLAIN_ADDRESS}"
+                r"(?: orig_id=(?P<orig_id>[0-9A-Za-z]++))?",
+                rare=True,
+            ),
+        ),
+        tally=(),
+        kind=MessageAccepted,
         source="pickup/pickup.c: pickup_copy",
     ),
     Rule(
@@ -203,7 +212,8 @@ QMGR = (
         words=("from",),
         build=_queued,
         kind=MessageQueued,
-        tally=("size", "recipients"),
+        tally=(),
+        spread=("size", "recipients"),
         plain=(
             Plain(
                 rf"{PLAIN_ID}: from={PLAIN_ADDRESS}, size=(?P<size>[0-9]{{1,18}}+), nrcpt=(?P<recipients>[0-9]{{1,9}}+)"

@@ -26,6 +26,8 @@ MOST_HEADS = 256
 """Heads of one origin: Postfix's own words with an SMTP command in them, of which it knows some thirty."""
 MOST_TEXTS = 4096
 """Texts that are remembered per origin and head; beyond, all are forgotten and read again."""
+LONGEST_KEY = 1000
+"""Bytes of the groups that a line is counted by; with more, a line that may be a hit is an event. Memory is bounded."""
 
 
 class Recurring(dict[bytes, int]):
@@ -75,7 +77,7 @@ class Varied:
 
     def __init__(self, form: Form, head: bytes, tag: bytes, hits: Hits | None) -> None:
         self._form, self.hits = form, hits
-        fields, key = _fields_of(form, head), key_of(form)
+        fields, key = _fields_of(form, head), (*key_of(form), *form.rule.spread)
         behind = in_order(form, key)
         before = tuple(name for name in key if name not in behind)
         pieces = ("tag", *before, *behind)
@@ -87,14 +89,23 @@ class Varied:
 
     def judge(self, row: Row) -> bool | None:
         """Whether a line with these groups is a hit, or only counted; None: it is read as an event."""
-        judge = self._form.plain.judge
-        return judge is None or judge(*self._key(row)[1:])
+        judge, key = self._form.plain.judge, self._key(row)[1:]
+        if sum(len(group) for group in key if group) > LONGEST_KEY:
+            return None
+        return judge is None or judge(*key)
 
     def gather(self, tally: Tally) -> None:
         """Move the counts into a tally."""
         rule, hit, key = self._form.rule, self._form.plain.hit, self._key
         if self.rows:
-            tally.add(rule, rule.kind, {key(row): lines for row, lines in Counter(self.rows).items()})
+            together = len(key_of(self._form)) + 1
+            sorts: dict[Key, list[Key]] = {}
+            for row in map(key, self.rows):
+                sorts.setdefault(row[:together], []).append(row[together:])
+            for sort, rows in sorts.items():
+                tally.add(rule, rule.kind, {sort: len(rows)})
+                if rule.spread:
+                    tally.add_spread(rule, rule.kind, sort, tuple(map(Counter, zip(*rows, strict=True))))
             self.rows.clear()
         if self.lines:
             tally.add(rule, rule.kind, {key(()): self.lines})
@@ -129,7 +140,9 @@ class Judged(dict[Row, list[Any]]):
         self._varied = varied
 
     def __missing__(self, row: Row) -> list[Any]:
-        judged = self[row] = [0, self._varied.judge(row)]
+        judged = [0, self._varied.judge(row)]
+        if judged[1] is not None:
+            self[row] = judged
         return judged
 
 
@@ -206,7 +219,7 @@ def reading_of(host: bytes, tag: bytes, program: Tag, head: bytes, *, with_id: b
     forms = tuple(
         form
         for form in plain_forms(program.daemon)
-        if form.with_id is with_id and re.fullmatch(form.head.encode(), head)
+        if form.with_id is with_id and not form.plain.rare and re.fullmatch(form.head.encode(), head)
     )
     if not forms:
         return None

@@ -38,6 +38,8 @@ class Plain:
     """Groups that lines are counted by, instead of the rule's `tally`."""
     judge: Judge | None = None
     """Whether a line with this key is a hit, or only counted; None: it is to be read as an event."""
+    rare: bool = False
+    """Once in a hundred lines: not worth a head in the block's pattern, so only the compiled reader takes it there."""
     failed_login: bool = False
     """Whether an AUTH command of the client failed; `sessions/` counts these against the sums of a disconnect."""
 
@@ -83,6 +85,9 @@ class Rule:
     plain: tuple[Plain, ...] = ()
     tally: tuple[str, ...] | None = None
     """Groups that are enough for a count: such lines are only counted, unless events are asked for."""
+    spread: tuple[str, ...] = ()
+    """Groups whose texts are counted each by itself, beside the `tally`: together they differ in nearly every line, but
+    each has few texts. Only plain forms have them."""
     kind: type[Event] | None = None
     """What `build` makes of a line that is only counted."""
     asks: str | None = None

@@ -69,6 +69,9 @@ class SingleReader:
         if rule.asks is not None and self._listener.asks[rule.asks](*noted):
             return False
         self.tally.add(rule, rule.kind, {(row.tag, *fields): weight})
+        if rule.spread:
+            spread = tuple({found[name]: weight} for name in rule.spread)
+            self.tally.add_spread(rule, rule.kind, (row.tag, *fields), spread)
         self.tally.tallied += 1
         if rule.notes is not None:
             self._listener.notes[rule.notes](*noted)

@@ -150,6 +150,12 @@ LIMITS: dict[bytes, Limit] = {
 }
 
 
+_RATE_LIMITED = (
+    rf"warning: (?P<limit>{'|'.join(text.decode() for text in LIMITS)}) limit exceeded: "
+    rf"(?P<value>[0-9]{{1,9}}+) from {CLIENT} for service (?P<service_name>[^ ]++)"
+)
+
+
 def _rate_limited(envelope: Envelope, found: re.Match[bytes]) -> Event:
     return RateLimited(
         envelope, client(found), LIMITS[found["limit"]], int(found["value"]), untrusted(found["service_name"])
@@ -281,10 +287,10 @@ RULES = (
         name="smtpd-rate-limited",
         since="2.10",
         example=f"{_HEAD}warning: Connection rate limit exceeded: 31 from unknown[192.0.2.9] for service smtp",
-        pattern=rf"warning: (?P<limit>{'|'.join(text.decode() for text in LIMITS)}) limit exceeded: "
-        rf"(?P<value>[0-9]{{1,9}}+) from {CLIENT} for service (?P<service_name>[^ ]++)",
+        pattern=_RATE_LIMITED,
         words=("warning",),
         build=_rate_limited,
+        plain=(Plain(_RATE_LIMITED, rare=True),),
         kind=RateLimited,
         tally=("limit",),
         source="smtpd/smtpd.c",

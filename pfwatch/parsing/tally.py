@@ -11,6 +11,8 @@ from pfwatch.events import Event
 from pfwatch.parsing.rule import Rule
 
 Key = tuple[bytes | None, ...]
+Spread = tuple[dict[bytes, int], ...]
+"""For each group that a rule spreads, text -> how often."""
 Counted = tuple[Rule, type[Event] | None]
 """A rule and the kind of event that these lines of it are."""
 
@@ -33,10 +35,22 @@ class Tally(msgspec.Struct):
     malformed: int = 0
     counts: dict[Counted, dict[Key, int]] = {}
     """What was counted -> the tag and the groups that it is counted by -> how often, repeats included."""
+    spread: dict[Counted, dict[Key, Spread]] = {}
+    """What was counted -> the same tag and groups -> how often each text of the groups that the rule spreads."""
     unread: dict[tuple[bytes, str], int] = {}
     """(tag, severity) -> lines of Postfix without a rule, repeats included."""
     misnamed: int = 0
     """Unsupported lines under the bare tag `postfix`: a syslog template cuts the program name at the slash."""
+
+    def add_spread(self, rule: Rule, kind: type[Event] | None, key: Key, spread: Spread) -> None:
+        """Add counts of the texts of lines that `add` has counted under this key."""
+        spreads = self.spread.setdefault((rule, kind), {})
+        if key not in spreads:
+            spreads[key] = tuple(dict(column) for column in spread)
+            return
+        for known, column in zip(spreads[key], spread, strict=True):
+            for text, weight in column.items():
+                known[text] = known.get(text, 0) + weight
 
     def add(self, rule: Rule, kind: type[Event] | None, keys: Mapping[Key, int]) -> None:
         """Add counts of a rule's lines that are events of this kind."""

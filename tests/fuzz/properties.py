@@ -4,28 +4,23 @@ Enters: a log as bytes. Leaves: nothing, or an AssertionError that says which pr
 """
 
 import random
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
+from typing import Any
 
 from pfwatch.events import AuthFailed, Client, Event, RelayDenied, TlsFailed
-from pfwatch.metrics.counters import Counters
-from pfwatch.metrics.record import record
-from pfwatch.metrics.tallies import tally as count_tally
+from pfwatch.parsing.fast import BUILT
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
 from pfwatch.pipeline import Pipeline, Settings
-from pfwatch.records.header import postfix_tag
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
 from pfwatch.sources.lines import LineCutter
 from tests.fuzz.typed import INJECTED
-from tests.samples.logs import REFERENCE
+from tests.samples.logs import REFERENCE, Counts, counters_of
 
 MAX_LINE = 64 * 1024
 Reading = tuple[list[Event], Tally, bytes]
-Counts = tuple[dict[object, float], dict[object, float]]
-"""Lines by kind of event, and counters."""
 
 
 def check(log: bytes, *, typed: bool = False) -> None:
@@ -43,8 +38,10 @@ def check(log: bytes, *, typed: bool = False) -> None:
     for event in whole[True][0] if typed else ():
         assert INJECTED not in set(addresses_of(event)), f"a typed address was believed: {event}"
     _check_pipeline(log)
-    told, counted = (_counters_of(log, every_event=form) for form in (True, False))
+    whole_lines = _whole_lines(log)
+    told, counted = (counters_of(whole_lines, every_event=form, dovecot=True) for form in (True, False))
     assert told == counted, f"counters differ by the form: {_difference(told, counted)}"
+    assert _read(pieces, every_event=False, fast=False) == whole[False], "compiled code reads something else"
 
 
 def addresses_of(event: Event) -> Iterator[str | None]:
@@ -58,7 +55,7 @@ def addresses_of(event: Event) -> Iterator[str | None]:
 
 
 def _difference(told: Counts, counted: Counts) -> str:
-    pairs = zip(told, counted, strict=True)
+    pairs: list[tuple[Mapping[Any, float], Mapping[Any, float]]] = list(zip(told, counted, strict=True))
     return " ".join(
         f"{key}: {one.get(key)} told, {other.get(key)} counted"
         for one, other in pairs
@@ -74,9 +71,9 @@ def _cut_somewhere(log: bytes) -> list[bytes]:
     return [log[begin:end] for begin, end in zip([0, *places], [*places, len(log)], strict=True)]
 
 
-def _read(pieces: Iterable[bytes], *, every_event: bool) -> Reading:
+def _read(pieces: Iterable[bytes], *, every_event: bool, fast: bool = BUILT) -> Reading:
     sessions = Sessions()
-    scanner = Scanner(sessions, TimeReader(UTC), every_event=every_event, dovecot=True)
+    scanner = Scanner(sessions, TimeReader(UTC), every_event=every_event, dovecot=True, fast=fast)
     cutter = LineCutter(MAX_LINE)
     for piece in pieces:
         scanner.scan(cutter.feed(piece), REFERENCE)
@@ -93,31 +90,9 @@ def _accused(events: Iterable[Event]) -> list[Event]:
     return sorted((one for one in events if isinstance(one, kinds)), key=lambda one: one.envelope.record)
 
 
-def _counters_of(log: bytes, *, every_event: bool) -> Counts:
-    """How often each kind was seen, and every counter, by way of events or of tallies."""
-    sessions = Sessions()
-    scanner = Scanner(sessions, TimeReader(UTC), every_event=every_event, dovecot=True)
+def _whole_lines(log: bytes) -> bytes:
     cutter = LineCutter(MAX_LINE)
-    scanner.scan(cutter.feed(log) + cutter.finish(), REFERENCE)
-    sessions.finish()
-    counters, kinds, tally = Counters(), Counter[str](), scanner.take()
-    counters.changed()
-    for event in sessions.take_unbuilt():
-        if not isinstance(event, tuple):  # hits are in the tally
-            record(counters, event)
-            kinds[event.kind] += event.envelope.weight
-    for (rule, kind), keys in tally.counts.items():
-        assert kind is not None
-        count_tally(counters, (rule, kind), keys)
-        kinds[kind.kind] += sum(keys.values())
-    for (tag, severity), weight in () if every_event else tally.unread.items():
-        known = postfix_tag(tag)
-        assert known is not None
-        counters.add("postfix_unsupported_log_entries_total", (known.daemon, severity), weight)
-    for unread in ("unsupported", "foreign", "malformed"):
-        del kinds[unread]
-    by_kind: dict[object, float] = {kind: lines for kind, lines in kinds.items()}  # noqa: C416 - of wider types
-    return by_kind, {key: round(value, 6) for key, value in counters.changed().items()}
+    return cutter.feed(log) + cutter.finish()
 
 
 def _check_pipeline(log: bytes) -> None:

@@ -8,8 +8,9 @@ from pfwatch import events
 from pfwatch.events import Client, Envelope, Event, Untrusted
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
-from pfwatch.metrics.tallies import AT_ONCE, TALLIES, tally
+from pfwatch.metrics.tallies import AT_ONCE, TALLIES, count
 from pfwatch.parsing.grammar import every_rule
+from pfwatch.parsing.tally import Key, Tally
 
 CLIENT = Client("192.0.2.7", None, None)
 NOTHING = Untrusted("")
@@ -85,6 +86,10 @@ def relay_denied(**others: Any) -> Event:
     )
 
 
+def notified(notice: events.Notice) -> Event:
+    return events.Notified(envelope("bounce"), "A1B2C3", notice, None)
+
+
 def screened(test: str, score: int | None = None) -> Event:
     return events.PostscreenEvent(envelope("postscreen"), CLIENT, test, score, None, None, None)
 
@@ -103,6 +108,14 @@ BOTH_WAYS: list[tuple[str, str, tuple[bytes | None, ...], Event]] = [
      rejected("RCPT", 550)),
     ("smtpd-rate-limited", "postfix", (b"AUTH command rate",),
      events.RateLimited(envelope(), CLIENT, "auth_rate", 31, "submission")),
+    ("pickup-message", "postfix", (), accepted("pickup")),
+    ("bounce-notified", "postfix", (b"sender non-delivery",), notified("non_delivery")),
+    ("bounce-notified", "postfix", (b"sender delay",), notified("delay")),
+    ("hostname-mismatch", "postfix", (), events.DnsMismatch(envelope(), CLIENT, NOTHING, NOTHING)),
+    ("postscreen-connect", "postfix", (), screened("connect")),
+    ("postscreen-pass", "postfix", (b"NEW",), screened("pass_new")),
+    ("postscreen-pass", "postfix", (b"OLD",), screened("pass_old")),
+    ("postscreen-dnsbl", "postfix", (b"-3",), screened("dnsbl", -3)),
     ("cleanup-message-id", "postfix", (), events.MessageIdentified(envelope("cleanup"), None, "A1B2C3", NOTHING)),
     ("qmgr-queued", "postfix", (b"123456789", b"17"), queued(123_456_789, 17)),
     ("qmgr-removed", "postfix", (), removed("qmgr", "removed")),
@@ -127,13 +140,19 @@ def test_a_tallied_line_adds_what_its_event_adds(
     rule: str, service: str, fields: tuple[bytes | None, ...], event: Event
 ) -> None:
     tallied, recorded = Counters(), Counters()
+    row = EVERY[rule][0] if rule in EVERY else None
     if rule in AT_ONCE:
-        row, _ = EVERY[rule]
-        key = (b"postfix/qmgr", *fields)
+        assert row is not None
+        lines = Tally()
+        key: Key = (b"postfix/qmgr",)
+        spread = fields
         if rule == "delivery":
             daemon, status, delays, code, relay = fields
-            key = (b"postfix/" + (daemon or b""), status, code, relay, delays)
-        tally(tallied, (row, row.kind), {key: 3})
+            key = (b"postfix/" + (daemon or b""), status, code, relay)
+            spread = tuple((delays or b"").split(b"/")) if delays else ()
+        lines.add(row, row.kind, {key: 3})
+        lines.add_spread(row, row.kind, key, tuple({text or b"": 3} for text in spread))
+        count(tallied, lines)
     else:
         TALLIES[rule](tallied, service, fields, 3)
     for _ in range(3):
@@ -151,7 +170,9 @@ def test_a_tallied_line_adds_what_its_event_adds(
 )
 def test_a_hit_adds_what_its_event_adds(rule: str, fields: tuple[bytes | None, ...], event: Event) -> None:
     counted, recorded = Counters(), Counters()
-    tally(counted, (EVERY[rule][0], type(event)), {(b"postfix/smtpd", *fields): 3})
+    lines = Tally()
+    lines.add(EVERY[rule][0], type(event), {(b"postfix/smtpd", *fields): 3})
+    count(counted, lines)
     for _ in range(3):
         record(recorded, event)
     assert counted.shown() == recorded.shown()

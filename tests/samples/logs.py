@@ -8,14 +8,20 @@ one run could make. Addresses and names were replaced by those for documentation
 
 import json
 import tarfile
+from collections import Counter
 from datetime import UTC
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pfwatch.events import Event
+from pfwatch.metrics.counters import Counters
+from pfwatch.metrics.record import record
+from pfwatch.metrics.tallies import count
+from pfwatch.parsing.fast import BUILT
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
+from pfwatch.records.header import postfix_tag
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
 
@@ -70,6 +76,36 @@ def read(
     scanner.scan(log, reference)
     sessions.finish()
     return sessions.take(), scanner.take()
+
+
+Counts = tuple[Counter[str], dict[object, float]]
+
+
+def counters_of(log: bytes, *, every_event: bool, dovecot: bool = False, fast: bool = BUILT) -> Counts:
+    """How often each kind was seen, and every counter, by way of events or of tallies. Lines that nobody reads are
+    no kind here: told as events, they are; counted, they are not.
+    """
+    sessions = Sessions()
+    scanner = Scanner(sessions, TimeReader(UTC), every_event=every_event, dovecot=dovecot, fast=fast)
+    scanner.scan(log, REFERENCE)
+    sessions.finish()
+    counters, kinds, tally = Counters(), Counter[str](), scanner.take()
+    counters.changed()
+    for event in sessions.take_unbuilt():
+        if not isinstance(event, tuple):  # hits are in the tally
+            record(counters, event)
+            kinds[event.kind] += event.envelope.weight
+    count(counters, tally)
+    for (_, kind), keys in tally.counts.items():
+        assert kind is not None
+        kinds[kind.kind] += sum(keys.values())
+    for (tag, severity), weight in () if every_event else tally.unread.items():
+        known = postfix_tag(tag)
+        assert known is not None
+        counters.add("postfix_unsupported_log_entries_total", (known.daemon, severity), weight)
+    for unread in ("unsupported", "foreign", "malformed"):
+        del kinds[unread]
+    return kinds, {key: round(value, 6) for key, value in counters.changed().items()}
 
 
 @cache

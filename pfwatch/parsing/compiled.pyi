@@ -1,0 +1,65 @@
+# The types of compiled.pyx, whose docstrings tell what these are.
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pfwatch.parsing.block import Form
+from pfwatch.parsing.hits import Hits
+from pfwatch.parsing.listener import Listener
+from pfwatch.parsing.steps import Program
+from pfwatch.parsing.tally import Key, Spread
+from pfwatch.records.time import Moment
+
+class Steps:
+    groups: dict[str, int]
+    def __init__(self, program: Program) -> None: ...
+    def match(self, text: bytes) -> tuple[int, list[tuple[int, int]]] | None: ...
+
+class PlainForm:
+    form: Form
+    def __init__(
+        self,
+        form: Form,
+        steps: Steps,
+        key: Sequence[str],
+        *,
+        judge: Callable[..., bool | None] | None,
+        hits: Callable[[Origin, bytes], Hits] | None,
+        measure: Callable[[bytes | None], Any] | None,
+        noted: str | None,
+    ) -> None: ...
+
+class Origin:
+    text: bytes
+    host: bytes
+    tag: bytes
+    foreign: bool
+    def __init__(
+        self,
+        text: bytes,
+        host: bytes,
+        tag: bytes,
+        identified: Iterable[PlainForm],
+        anonymous: Iterable[PlainForm],
+        *,
+        foreign: bool,
+    ) -> None: ...
+
+class Node:
+    form: PlainForm
+    key: Key
+    count: int
+    is_hit: bool
+
+class PlainReader:
+    known_nodes: list[Node]
+    def __init__(
+        self,
+        learn: Callable[[bytes], Origin],
+        not_plain: Callable[..., None],
+        make_room: Callable[[], None],
+        read_time: Callable[[bytes], Moment | None],
+    ) -> None: ...
+    def forget(self) -> None: ...
+    def take(self) -> list[tuple[Node, int, Spread | None]]: ...
+    def read(self, block: bytes, begin: Steps, behind: Steps, listener: Listener) -> tuple[int, int, int, int]: ...

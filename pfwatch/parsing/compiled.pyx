@@ -1,0 +1,691 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The loop over a block's lines, compiled: what `Scanner` does with plain lines, ten times as fast.
+
+Enters: blocks, and the plain forms of the rules as `Steps`. Leaves: counts, rows, hits and what is remembered of open
+connections and messages; every other line goes to whoever was named, in its turn. It must never know a wording: all
+that it recognises was compiled from the rule tables, and whatever it does not recognise is read elsewhere.
+
+Every line is read where it lies. Objects are made of what somebody keeps: a client that is remembered, a hit, a row.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.ref cimport PyObject
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memchr, memcmp, memcpy, memset
+
+ctypedef unsigned char byte
+
+cdef enum:
+    # As in `parsing.steps`.
+    MATCH = 0
+    LITERAL = 1
+    ONE = 2
+    POSSESSIVE = 3
+    GREEDY = 4
+    SPLIT = 5
+    JUMP = 6
+    MARK = 7
+    END = 8
+    AHEAD = 9
+    NOT_AHEAD = 10
+    REST = 11
+
+    MOST_MARKS = 26
+    MOST_FRAMES = 40
+    MOST_KEY = 4096  # bytes of all that tells a node from others
+    LONGEST_KEY = 1000  # bytes of the groups that a line is counted by, as in `parsing.readings`
+    MOST_NODES = 8192  # different counts; beyond, all are handed over and forgotten
+    NODE_SLOTS = 16384
+    MOST_ORIGINS = 1024
+    ORIGIN_SLOTS = 2048
+    MOST_TEXT = 22  # bytes of a text that is counted by itself; longer ones are rare
+    MOST_TEXTS = 6000
+    TEXT_SLOTS = 8192
+
+    FITS = 1
+    DIFFERS = 0
+    TOO_DEEP = -1
+
+    # What is remembered of a line.
+    NOTHING = 0
+    CONNECT = 1
+    DISCONNECT = 2
+    CLIENT = 3
+    REMOVED = 4
+
+    COUNTED = 0
+    HIT = 1
+    EVENT = 2
+
+NOTES = {None: NOTHING, "connect": CONNECT, "disconnect": DISCONNECT, "client": CLIENT, "removed": REMOVED}
+
+
+cdef struct Frame:
+    # Where to go on when what follows does not fit.
+    const int* step
+    const byte* at
+    const byte* least  # of a repetition that may give back bytes; else NULL
+    const byte* marks[MOST_MARKS]
+
+
+cdef class Steps:
+    """A pattern as the steps of `parsing.steps.Program`."""
+
+    cdef int* code
+    cdef byte* sets
+    cdef byte* texts
+    cdef int marks
+    cdef int first  # the byte that every text begins with; -1 if it may be any
+    cdef readonly dict groups
+
+    def __cinit__(self, program):
+        cdef int number
+        self.code = <int*>malloc(len(program.code) * sizeof(int))
+        self.sets = <byte*>malloc(256 * len(program.sets) + 1)
+        self.texts = <byte*>malloc(len(program.texts) + 1)
+        if self.code == NULL or self.sets == NULL or self.texts == NULL:
+            raise MemoryError
+        for number, value in enumerate(program.code):
+            self.code[number] = value
+        for number, table in enumerate(program.sets):
+            memcpy(self.sets + 256 * number, PyBytes_AS_STRING(table), 256)
+        memcpy(self.texts, PyBytes_AS_STRING(program.texts), len(program.texts))
+        self.groups = program.groups
+        self.marks = 2 * program.most_groups + 2
+        if self.marks > MOST_MARKS:
+            raise ValueError("too many groups")
+        self.first = self.texts[self.code[1]] if self.code[0] == LITERAL else -1
+
+    def __dealloc__(self):
+        free(self.code)
+        free(self.sets)
+        free(self.texts)
+
+    def match(self, bytes text):
+        """The end of what fits at the beginning of a text and the spans of the groups, as `re` tells them; or None."""
+        cdef const byte* marks[MOST_MARKS]
+        cdef const byte* begin = <const byte*>PyBytes_AS_STRING(text)
+        cdef const byte* stop
+        cdef int fits = go(self, self.code, begin, begin + PyBytes_GET_SIZE(text), marks, &stop)
+        if fits == TOO_DEEP:
+            raise RecursionError("too many alternatives are open")
+        if fits == DIFFERS:
+            return None
+        spans = []
+        cdef int number
+        for number in range(1, self.marks // 2):
+            if marks[2 * number + 1] == NULL:
+                spans.append((-1, -1))
+            else:
+                spans.append((marks[2 * number] - begin, marks[2 * number + 1] - begin))
+        return stop - begin, spans
+
+
+cdef int go(
+    Steps steps, const int* step, const byte* at, const byte* end, const byte** marks, const byte** stop
+) noexcept:
+    """Go through the steps from a place in a line; says where they end, and where groups begin and end."""
+    cdef Frame frames[MOST_FRAMES]
+    cdef Frame* frame
+    cdef int depth = 0
+    cdef const int* base = steps.code
+    cdef const byte* table
+    cdef const byte* begin
+    cdef const byte* limit
+    cdef const byte* inner_stop
+    cdef const byte* inner_marks[MOST_MARKS]
+    cdef int kind, fits
+    cdef size_t used = steps.marks * sizeof(void*)
+    memset(marks, 0, used)
+    while True:
+        kind = step[0]
+        if kind == LITERAL:
+            if end - at >= step[2] and memcmp(at, steps.texts + step[1], step[2]) == 0:
+                at += step[2]
+                step += 3
+                continue
+        elif kind == POSSESSIVE or kind == GREEDY:
+            table = steps.sets + 256 * step[1]
+            limit = end if step[3] < 0 or end - at < step[3] else at + step[3]
+            begin = at
+            while at < limit and table[at[0]]:
+                at += 1
+            if at - begin >= step[2]:
+                if kind == GREEDY and at - begin > step[2]:
+                    if depth == MOST_FRAMES:
+                        return TOO_DEEP
+                    frame = &frames[depth]
+                    frame.step, frame.at, frame.least = step + 4, at, begin + step[2]
+                    memcpy(frame.marks, marks, used)
+                    depth += 1
+                step += 4
+                continue
+        elif kind == MARK:
+            marks[step[1]] = at
+            step += 2
+            continue
+        elif kind == ONE:
+            if at < end and (steps.sets + 256 * step[1])[at[0]]:
+                at += 1
+                step += 2
+                continue
+        elif kind == SPLIT:
+            # Most alternatives differ in their first bytes: no frame for those that cannot fit anyway.
+            if step[2] == LITERAL and (at >= end or at[0] != (steps.texts + step[3])[0]):
+                step = base + step[1]
+                continue
+            if depth == MOST_FRAMES:
+                return TOO_DEEP
+            frame = &frames[depth]
+            frame.step, frame.at, frame.least = base + step[1], at, NULL
+            memcpy(frame.marks, marks, used)
+            depth += 1
+            step += 2
+            continue
+        elif kind == JUMP:
+            step = base + step[1]
+            continue
+        elif kind == REST:
+            at = end
+            step += 1
+            continue
+        elif kind == END:
+            if at == end:
+                step += 1
+                continue
+        elif kind == MATCH:
+            stop[0] = at
+            return FITS
+        else:  # AHEAD, NOT_AHEAD
+            fits = go(steps, step + 2, at, end, inner_marks, &inner_stop)
+            if fits == TOO_DEEP:
+                return TOO_DEEP
+            if (fits == FITS) == (kind == AHEAD):
+                step = base + step[1]
+                continue
+        # It does not fit: back to the latest alternative.
+        if depth == 0:
+            return DIFFERS
+        frame = &frames[depth - 1]
+        if frame.least != NULL:
+            frame.at -= 1
+            if frame.at == frame.least:
+                depth -= 1
+        else:
+            depth -= 1
+        step, at = frame.step, frame.at
+        memcpy(marks, frame.marks, used)
+
+
+cdef class PlainForm:
+    """A plain form in these steps, and what to do with its lines."""
+
+    cdef readonly object form
+    cdef Steps steps
+    cdef int key[13]
+    cdef int spread[13]
+    cdef int note, client, noted, keys, spreads
+    cdef bint failed_login
+    cdef object judge, measure, hits
+
+    def __init__(self, form, Steps steps, key, *, judge, hits, measure, noted):
+        """Lines are counted by the groups of `key`. `judge` takes these and tells whether the line is a hit (True),
+        only counted (False) or an event (None); `hits` takes an origin and a head and makes what such hits share.
+        `noted` is the group that is remembered, `measure` makes of it what is.
+        """
+        self.form, self.steps = form, steps
+        self.spreads = len(form.rule.spread)
+        for number, name in enumerate(form.rule.spread):
+            self.spread[number] = steps.groups[name]
+        self.keys = len(key)
+        for number, name in enumerate(key):
+            self.key[number] = steps.groups[name]
+        self.note = NOTES[form.rule.notes]
+        self.client = steps.groups.get("client", 0)
+        self.noted = steps.groups.get(noted, 0)
+        self.failed_login = form.plain.failed_login
+        self.judge, self.measure, self.hits = judge, measure, hits
+
+
+cdef class Origin:
+    """A host and a tag, and the plain forms of the tag's program; None for nobody who is read."""
+
+    cdef readonly bytes text, host, tag
+    cdef readonly tuple identified, anonymous
+    cdef readonly bint foreign
+    cdef unsigned int number
+
+    def __init__(self, bytes text, bytes host, bytes tag, identified, anonymous, *, foreign):
+        self.text, self.host, self.tag = text, host, tag
+        self.identified, self.anonymous = tuple(identified), tuple(anonymous)
+        for form in (*self.identified, *self.anonymous):
+            if not isinstance(form, PlainForm):
+                raise TypeError(form)
+        self.foreign = foreign
+
+
+cdef class Node:
+    """Lines that are counted together."""
+
+    cdef bytes text
+    cdef readonly PlainForm form
+    cdef readonly tuple key
+    cdef readonly long long count
+    cdef int verdict
+    cdef object noted, hits
+    cdef list spread
+
+    @property
+    def is_hit(self):
+        """Whether each of them is a hit."""
+        return self.verdict == HIT
+
+
+cdef struct Slot:
+    uint64_t sum
+    PyObject* what
+
+
+cdef struct Text:
+    # How often a text stood in a group that is spread.
+    PyObject* node
+    long long count
+    unsigned char place, size
+    byte text[MOST_TEXT]
+
+
+cdef inline bytes text_of(const byte* begin, const byte* end):
+    return PyBytes_FromStringAndSize(<const char*>begin, end - begin)
+
+
+cdef uint64_t sum_of(const byte* text, size_t size, uint64_t seed) noexcept nogil:
+    """A number for a text, with a seed that nobody outside knows."""
+    cdef uint64_t total = seed ^ size, word
+    while size >= 8:
+        memcpy(&word, text, 8)
+        total = (total ^ word) * <uint64_t>0x9E3779B97F4A7C15
+        total ^= total >> 29
+        text += 8
+        size -= 8
+    if size:
+        word = 0
+        memcpy(&word, text, size)
+        total = (total ^ word) * <uint64_t>0x9E3779B97F4A7C15
+        total ^= total >> 29
+    total *= <uint64_t>0xBF58476D1CE4E5B9
+    return total ^ (total >> 32)
+
+
+cdef class PlainReader:
+    """Reads blocks of one source."""
+
+    cdef object learn, not_plain, make_room, read_time
+    cdef Slot* nodes
+    cdef Slot* origins
+    cdef Text* texts
+    cdef int known_texts
+    cdef readonly list known_nodes
+    """Every `Node`, with its count so far."""
+    cdef list known_origins
+    cdef uint64_t seed
+    cdef unsigned int numbers
+
+    def __cinit__(self, learn, not_plain, make_room, read_time):
+        """`learn` makes the `Origin` of a text; `not_plain` reads a line that is not plain, out of its pieces, the
+        block and its number; `make_room` takes the counts; `read_time` tells the moment of a time text.
+        """
+        self.learn, self.not_plain, self.make_room, self.read_time = learn, not_plain, make_room, read_time
+        self.nodes = <Slot*>calloc(NODE_SLOTS, sizeof(Slot))
+        self.origins = <Slot*>calloc(ORIGIN_SLOTS, sizeof(Slot))
+        self.texts = <Text*>calloc(TEXT_SLOTS, sizeof(Text))
+        if self.nodes == NULL or self.origins == NULL or self.texts == NULL:
+            raise MemoryError
+        self.known_nodes, self.known_origins = [], []
+        self.seed = <uint64_t>(hash("pfwatch") & 0x7FFFFFFFFFFFFFFF)  # another one in every process
+
+    def __dealloc__(self):
+        free(self.nodes)
+        free(self.origins)
+        free(self.texts)
+
+    def forget(self):
+        """Forget every node and origin, when their counts were taken."""
+        memset(self.nodes, 0, NODE_SLOTS * sizeof(Slot))
+        memset(self.origins, 0, ORIGIN_SLOTS * sizeof(Slot))
+        self.known_nodes.clear()
+        self.known_origins.clear()
+
+    def take(self):
+        """The nodes with a count, which begins anew: node, count, and for each group that is spread its texts with
+        their counts.
+        """
+        self._empty_texts()
+        taken = []
+        cdef Node node
+        for node in self.known_nodes:
+            if node.count:
+                taken.append((node, node.count, tuple(node.spread) if node.spread else None))
+                node.count, node.spread = 0, None
+        return taken
+
+    cdef _count_text(self, Node node, int place, const byte* begin, const byte* end):
+        """Count a text of the node's group with this place among those that are spread."""
+        cdef size_t size = end - begin
+        if size > MOST_TEXT:
+            add_text(node, place, text_of(begin, end), 1)
+            return
+        cdef size_t slot = sum_of(begin, size, self.seed ^ <uint64_t><void*>node ^ <uint64_t>place) & (TEXT_SLOTS - 1)
+        cdef Text* text = &self.texts[slot]
+        while text.count:
+            if text.node == <PyObject*>node and text.place == place and text.size == size and memcmp(
+                text.text, begin, size
+            ) == 0:
+                text.count += 1
+                return
+            slot = (slot + 1) & (TEXT_SLOTS - 1)
+            text = &self.texts[slot]
+        text.node, text.count, text.place, text.size = <PyObject*>node, 1, place, size
+        memcpy(text.text, begin, size)
+        self.known_texts += 1
+        if self.known_texts >= MOST_TEXTS:
+            self._empty_texts()
+
+    cdef _empty_texts(self):
+        """Give every text to its node."""
+        cdef int slot
+        cdef Text* text
+        if self.known_texts:
+            for slot in range(TEXT_SLOTS):
+                text = &self.texts[slot]
+                if text.count:
+                    add_text(<Node>text.node, text.place, text_of(text.text, text.text + text.size), text.count)
+            memset(self.texts, 0, TEXT_SLOTS * sizeof(Text))
+            self.known_texts = 0
+
+    cdef Origin _origin(self, const byte* begin, size_t size):
+        cdef uint64_t total = sum_of(begin, size, self.seed)
+        cdef size_t place = total & (ORIGIN_SLOTS - 1)
+        cdef Origin origin
+        while self.origins[place].what != NULL:
+            if self.origins[place].sum == total:
+                origin = <Origin>self.origins[place].what
+                if PyBytes_GET_SIZE(origin.text) == <Py_ssize_t>size and memcmp(
+                    PyBytes_AS_STRING(origin.text), begin, size
+                ) == 0:
+                    return origin
+            place = (place + 1) & (ORIGIN_SLOTS - 1)
+        if len(self.known_origins) >= MOST_ORIGINS:
+            self.make_room()
+            self.forget()
+            place = total & (ORIGIN_SLOTS - 1)
+        origin = self.learn(text_of(begin, begin + size))
+        self.numbers += 1
+        origin.number = self.numbers
+        self.known_origins.append(origin)
+        self.origins[place].sum, self.origins[place].what = total, <PyObject*>origin
+        return origin
+
+    cdef Node _node(self, Origin origin, PlainForm form, const byte** marks, const byte* body):
+        """The node of a line; None where its key is too long to be kept."""
+        cdef byte text[MOST_KEY]
+        cdef size_t size = sizeof(unsigned int) + sizeof(void*)
+        cdef size_t key_size = 0
+        cdef const byte* begin
+        cdef const byte* end
+        cdef int number, group
+        cdef void* which = <void*>form
+        memcpy(text, &origin.number, sizeof(unsigned int))
+        memcpy(text + sizeof(unsigned int), &which, sizeof(void*))
+        for number in range(form.keys + 2):
+            if number < form.keys:
+                begin, end = marks[2 * form.key[number]], marks[2 * form.key[number] + 1]
+                if end != NULL:
+                    key_size += end - begin
+            elif number == form.keys:
+                if form.note != DISCONNECT:
+                    continue
+                begin, end = marks[2 * form.noted], marks[2 * form.noted + 1]
+            else:
+                if form.hits is None:
+                    continue
+                begin, end = body, marks[2 * form.client]
+            if end == NULL:
+                begin = end = body  # no such group: told from an empty one by its size
+                group = 0
+            else:
+                group = <int>(end - begin) + 1
+            if key_size > LONGEST_KEY or size + sizeof(int) + (end - begin) > MOST_KEY:
+                return None
+            memcpy(text + size, &group, sizeof(int))
+            size += sizeof(int)
+            memcpy(text + size, begin, end - begin)
+            size += end - begin
+        cdef uint64_t total = sum_of(text, size, self.seed)
+        cdef size_t place = total & (NODE_SLOTS - 1)
+        cdef Node node
+        while self.nodes[place].what != NULL:
+            if self.nodes[place].sum == total:
+                node = <Node>self.nodes[place].what
+                if PyBytes_GET_SIZE(node.text) == <Py_ssize_t>size and memcmp(
+                    PyBytes_AS_STRING(node.text), text, size
+                ) == 0:
+                    return node
+            place = (place + 1) & (NODE_SLOTS - 1)
+        if len(self.known_nodes) >= MOST_NODES:
+            self.make_room()
+            self.forget()
+            place = total & (NODE_SLOTS - 1)
+        node = self._new_node(origin, form, marks, body)
+        node.text = text_of(text, text + size)
+        self.known_nodes.append(node)
+        self.nodes[place].sum, self.nodes[place].what = total, <PyObject*>node
+        return node
+
+    cdef Node _new_node(self, Origin origin, PlainForm form, const byte** marks, const byte* body):
+        cdef Node node = Node.__new__(Node)
+        cdef int number
+        fields = [group(marks, form.key[number]) for number in range(form.keys)]
+        node.form, node.key = form, (origin.tag, *fields)
+        if form.note == DISCONNECT:
+            node.noted = form.measure(group(marks, form.noted))
+        if form.judge is not None:
+            verdict = form.judge(*fields)
+            node.verdict = EVENT if verdict is None else HIT if verdict else COUNTED
+        elif form.hits is not None:
+            node.verdict = EVENT
+        if form.hits is not None:
+            node.hits = form.hits(origin, text_of(body, marks[2 * form.client]))
+        return node
+
+    def read(self, bytes block, Steps begin, Steps behind, listener):
+        """Read a block of lines, a line feed before each and behind the last; `begin` are the steps of a header up to
+        the host, with the time as their group, `behind` those from there to the body: origin, pid, queue id.
+
+        Gives how many lines there are, how many of them are hits, nobody's, and not plain.
+        """
+        cdef const byte* line = <const byte*>PyBytes_AS_STRING(block) + 1
+        cdef const byte* end = line + PyBytes_GET_SIZE(block) - 2
+        cdef const byte* line_end
+        cdef const byte* body
+        cdef const byte* stop
+        cdef const byte* known = NULL  # the beginning of the latest line up to its host
+        cdef size_t known_size = 0
+        cdef const byte* header[MOST_MARKS]
+        cdef const byte* marks[MOST_MARKS]
+        cdef Origin origin
+        cdef PlainForm form
+        cdef Node node
+        cdef tuple forms
+        cdef Py_ssize_t number = 0, place
+        cdef Py_ssize_t hits = 0, foreign = 0, others = 0
+        cdef bint exists = False, plain
+        cdef bytes latest = b"", day = b"", pid, queue_id
+        cdef dict clients = listener.clients.rows
+        cdef dict failures = listener.failures.rows
+        cdef dict messages = listener.messages.rows
+        cdef Py_ssize_t most_clients = listener.clients.limit
+        cdef Py_ssize_t most_failures = listener.failures.limit
+        cdef Py_ssize_t most_messages = listener.messages.limit
+        cdef bint keep = listener.clients.keep
+        cdef set watch = listener.watch
+        cdef list finished = listener.finished
+        cdef tuple process
+        reused = listener.reused
+        moment = None
+        processes, failed, message_keys = [], [], []  # whose rows were changed
+        while True:
+            line_end = <const byte*>memchr(line, c"\n", end - line) if line < end else NULL
+            if line_end == NULL:
+                line_end = end
+            plain = False
+            origin = None
+            stop = line + known_size
+            if known == NULL or <size_t>(line_end - line) < known_size or memcmp(line, known, known_size) != 0:
+                known = NULL
+                if go(begin, begin.code, line, line_end, header, &stop) == FITS:
+                    known, known_size = line, stop - line
+                    latest, moment = text_of(header[2], header[3]), None
+                    if latest[:10] != day:  # or hour: the steps know only times of a day that exist
+                        day, moment = latest[:10], self.read_time(latest)
+                        exists = moment is not None
+            if known != NULL and go(behind, behind.code, stop, line_end, header, &body) == FITS:
+                origin = self._origin(header[2], header[3] - header[2])
+            if origin is None:
+                others += 1
+                self.not_plain((b"", b"", b"", b"", b"", b"", b"", text_of(line, line_end)), block, number)
+            elif origin.foreign:
+                foreign += 1
+            else:
+                forms = origin.anonymous if header[7] == NULL else origin.identified
+                if header[5] != NULL and exists:
+                    for place in range(len(forms)):
+                        form = <PlainForm>forms[place]
+                        if form.steps.first >= 0 and (body >= line_end or body[0] != form.steps.first):
+                            continue
+                        if go(form.steps, form.steps.code, body, line_end, marks, &stop) == FITS:
+                            plain = True
+                            break
+                if plain:
+                    process = None
+                    if watch:
+                        process = (origin.host, origin.tag, text_of(header[4], header[5]))
+                        if process in watch:
+                            listener.spoke(process, text_of(body, line_end))
+                    node = self._node(origin, form, marks, body)
+                    if node is None:
+                        plain = False
+                    elif form.judge is not None or form.hits is not None:
+                        if node.verdict == HIT:
+                            if moment is None:
+                                moment = self.read_time(latest)
+                            if moment is None:
+                                plain = False
+                            else:
+                                node.count += 1
+                                hits += 1
+                                if watch:
+                                    listener.tick(moment[0])
+                                pid = text_of(header[4], header[5])
+                                finished.append((
+                                    node.hits, moment, latest, pid,
+                                    b"" if header[7] == NULL else text_of(header[6], header[7]),
+                                    text_of(marks[2 * form.client], marks[2 * form.client + 1]),
+                                    text_of(marks[2 * form.client + 1], line_end),
+                                ))
+                                if form.failed_login:
+                                    process = (origin.host, origin.tag, pid)
+                                    if process not in failures and len(failures) >= most_failures:
+                                        listener.failures.make_room()
+                                    failures[process] = failures.get(process, 0) + 1
+                                    if keep:
+                                        failed.append(process)
+                        elif node.verdict == COUNTED:
+                            node.count += 1
+                        else:
+                            plain = False
+                    elif form.note == NOTHING:
+                        node.count += 1
+                        for place in range(form.spreads):
+                            self._count_text(
+                                node, place, marks[2 * form.spread[place]], marks[2 * form.spread[place] + 1]
+                            )
+                    elif form.note == CONNECT:
+                        node.count += 1
+                        if process is None:
+                            process = (origin.host, origin.tag, text_of(header[4], header[5]))
+                        if clients.pop(process, None) is None and len(clients) >= most_clients:
+                            listener.clients.make_room()
+                        clients[process] = text_of(marks[2 * form.client], marks[2 * form.client + 1])
+                        if failures:
+                            failures.pop(process, None)
+                        if keep:
+                            processes.append(process)
+                    elif form.note == DISCONNECT:
+                        if process is None:
+                            process = (origin.host, origin.tag, text_of(header[4], header[5]))
+                        if node.noted <= (failures.get(process, 0) if failures else 0):
+                            # Every AUTH that failed was told.
+                            node.count += 1
+                            clients.pop(process, None)
+                            if failures:
+                                failures.pop(process, None)
+                            if keep:
+                                processes.append(process)
+                        else:
+                            plain = False
+                    elif form.note == CLIENT:
+                        node.count += 1
+                        message = (origin.host, text_of(header[6], header[7]))
+                        account = group(marks, form.noted)
+                        if account is not None:
+                            account = form.measure(account)
+                        if messages.pop(message, None) is None and len(messages) >= most_messages:
+                            listener.messages.make_room()
+                        messages[message] = (
+                            text_of(marks[2 * form.client], marks[2 * form.client + 1]),
+                            account,
+                            False,
+                        )
+                        if keep:
+                            message_keys.append(message)
+                        if message in reused:
+                            listener.accepted(message)
+                    else:
+                        node.count += 1
+                        message = (origin.host, text_of(header[6], header[7]))
+                        if messages.pop(message, None) is not None and keep:
+                            message_keys.append(message)
+                if not plain:
+                    others += 1
+                    pid = b"" if header[5] == NULL else text_of(header[4], header[5])
+                    queue_id = b"" if header[7] == NULL else text_of(header[6], header[7])
+                    self.not_plain(
+                        (latest, origin.text, pid, queue_id, b"", b"", text_of(body, line_end), b""), block, number
+                    )
+            number += 1
+            if line_end >= end:
+                break
+            line = line_end + 1
+        if keep:
+            listener.clients.touch(processes)
+            listener.failures.touch(processes)
+            listener.failures.touch(failed)
+            listener.messages.touch(message_keys)
+        return number, hits, foreign, others
+
+
+cdef inline object group(const byte** marks, int number):
+    """The text of a group, None where it is not there."""
+    if number == 0 or marks[2 * number + 1] == NULL:
+        return None
+    return text_of(marks[2 * number], marks[2 * number + 1])
+
+
+cdef add_text(Node node, int place, bytes text, long long count):
+    """Add to the counts of the texts of a node."""
+    cdef int number
+    if node.spread is None:
+        node.spread = [{} for number in range(node.form.spreads)]
+    counts = node.spread[place]
+    counts[text] = counts.get(text, 0) + count

@@ -1,0 +1,100 @@
+"""The compiled reader of plain lines, fed from the rule tables. Where it was not built, `parsing.readings` does.
+
+Enters: blocks, and the programs behind their tags. Leaves: counts for the `Tally`; through the listener, hits. Only the
+scanner imports this; it must never know a wording.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from pfwatch.parsing.block import Form, body_pattern, header_patterns, plain_forms
+from pfwatch.parsing.hits import Hits
+from pfwatch.parsing.listener import Listener
+from pfwatch.parsing.programs import Programs
+from pfwatch.parsing.readings import key_of
+from pfwatch.parsing.tally import Tally
+from pfwatch.records.header import Tag
+from pfwatch.records.time import TimeReader
+
+try:
+    from pfwatch.parsing.compiled import Origin, PlainForm, PlainReader, Steps
+    from pfwatch.parsing.steps import Program, UnsupportedPatternError
+except ImportError:  # built where there is a C compiler
+    BUILT = False
+else:
+    BUILT = True
+
+
+class FastReader:
+    """Reads the plain lines of one source."""
+
+    def __init__(
+        self,
+        programs: Programs,
+        times: TimeReader,
+        not_plain: Callable[..., None],
+        tally: Callable[[], Tally],
+    ) -> None:
+        """`not_plain` reads a line that is not plain; `tally` is asked for what counts are to be added to."""
+        self._programs = programs
+        self._tally = tally
+        self._reader = PlainReader(self._learn, not_plain, self._make_room, times.read)
+
+    def read(self, block: bytes, form: str, listener: Listener) -> tuple[int, int, int, int] | None:
+        """Read a block with headers of this form: the number of its lines, of hits, of lines of nobody who is read,
+        and of lines that are not plain. None where the form has no steps.
+        """
+        steps = _header_steps(form)
+        return self._reader.read(block, *steps, listener) if steps else None
+
+    def gather(self, tally: Tally) -> None:
+        """Move the counts into a tally."""
+        for node, lines, spread in self._reader.take():
+            rule = node.form.form.rule
+            kind = node.form.form.plain.hit if node.is_hit else rule.kind
+            tally.add(rule, kind, {node.key: lines})
+            if spread:
+                tally.add_spread(rule, kind, node.key, spread)
+
+    def _make_room(self) -> None:
+        self.gather(self._tally())
+
+    def _learn(self, text: bytes) -> Any:
+        """The origin of a host and a tag."""
+        host, _, tag = text.partition(b" ")
+        program = self._programs.of(tag)
+        if program is None or program.tag is None:
+            return Origin(text, host, tag, (), (), foreign=program is None)
+        forms = plain_forms(program.tag.daemon)
+        identified, anonymous = (
+            [self._plain_form(form, program.tag) for form in forms if form.with_id is with_id]
+            for with_id in (True, False)
+        )
+        return Origin(text, host, tag, identified, anonymous, foreign=False)
+
+    def _plain_form(self, form: Form, program: Tag) -> Any:
+        rule, plain = form.rule, form.plain
+        return PlainForm(
+            form,
+            _steps_of(body_pattern(form)),
+            key_of(form),
+            judge=plain.judge,
+            hits=(lambda origin, head: Hits(form, origin.host, origin.tag, *program, head)) if plain.hit else None,
+            measure=rule.measure,
+            noted=rule.noted[-1] if rule.notes else None,
+        )
+
+
+@lru_cache(maxsize=16)
+def _header_steps(form: str) -> "tuple[Steps, Steps] | None":
+    try:
+        begin, behind = map(_steps_of, header_patterns(form))
+    except UnsupportedPatternError:
+        return None
+    return begin, behind
+
+
+@lru_cache(maxsize=256)
+def _steps_of(pattern: str) -> "Steps":
+    return Steps(Program(pattern.encode("latin-1")))
