@@ -22,8 +22,8 @@ from pfwatch.events import Event
 from pfwatch.table import Table
 
 _NOTHING: tuple[Change, ...] = ()
-_MOST_UNPACKED = 20_000
-"""Hits that are kept as they came; each takes some 500 bytes."""
+_MOST_UNPACKED = 100_000
+"""Hits that are kept as they came; each takes some 150 bytes, its texts being shared."""
 _MOST_STALE = 1_000
 """Ends of dropped incidents that may wait for their time."""
 _MOST_PACKED = 50_000
@@ -95,14 +95,17 @@ class Detector:
 
         What hits tell is read when somebody looks at their subject. One call for many: an attack has a million.
         """
-        wanted, changes = self._wanted_hits, list[Change]()
-        for number in range(begin, len(events)):
+        wanted, changes, unpacked = self._wanted_hits, list[Change](), self._unpacked
+        end = len(events)
+        for number in range(begin, end):
             hit = events[number]
             if type(hit) is not tuple:
-                return number, _NOTHING
-            hits, (at, _), _, _, _, client, _ = hit
+                end = number
+                break
+            hits, at, client = hit[0], hit[1][0], hit[5]
             if at >= until:
-                return number, _NOTHING
+                end = number
+                break
             for watched in wanted.get(hits.kind, ()):
                 try:
                     subject = watched.clients[client]
@@ -111,28 +114,32 @@ class Detector:
                 if subject is None:
                     continue
                 table = watched.table
-                watch = table.rows.pop(subject, None)
-                if watch is None:
-                    if len(table.rows) >= table.limit:
+                rows = table.rows
+                if subject in rows:
+                    watch = rows.pop(subject)
+                else:
+                    if len(rows) >= table.limit:
                         changes += self._make_room(watched, at)
                     watch = Watch(hits.host.decode("utf-8", "backslashreplace"), left=watched.numbers.threshold)
-                table.rows[subject] = watch  # it becomes the youngest
+                rows[subject] = watch  # it becomes the youngest
                 if table.keep:
                     table.changed.add(subject)
                 watch.waiting.append(hit)
-                watch.left -= 1
+                left = watch.left = watch.left - 1
                 if at > watch.last:
                     watch.last = at
                 if at >= watched.quiet_at:
                     self._forget_quiet(watched, at - watched.numbers.window)
-                if watch.left <= 0:
+                if left <= 0:
                     changes += self._look(watched, subject, watch, at)
-                self._unpacked += 1
+                unpacked += 1
             if changes:
-                return number + 1, changes
-            if self._unpacked >= _MOST_UNPACKED:
-                self._pack()
-        return len(events), _NOTHING
+                end = number + 1
+                break
+        self._unpacked = unpacked
+        if unpacked >= _MOST_UNPACKED:
+            self._pack()
+        return end, changes
 
     def tick(self, now: float) -> list[Change]:
         """End the incidents that have been quiet for a whole window by `now`."""

@@ -78,12 +78,12 @@ def _pieces(rule: Rule, plain: Plain) -> Form:
     return Form(rule, plain, with_id, head, False, pattern[len(head) :])
 
 
-def header_patterns(form: str) -> tuple[str, str]:
-    """What a header of this form has before the host, its time as the only group; and from there to the body, with
-    origin, pid and queue id as the groups.
+def header_patterns(form: str) -> tuple[str, str, str]:
+    """The parts of a header of this form: what stands before the host, with the time as its group; host and tag, as one
+    group; and what stands before the body, with pid and queue id.
     """
     begin, tag, end = FORMS[form]
-    return begin, rf"([^ \n]++ {tag}){end}(?:({QUEUE_ID}): )?"
+    return begin, rf"([^ \n]++ {tag})", rf"{end}(?:({QUEUE_ID}): )?"
 
 
 def body_pattern(form: Form) -> str:

@@ -9,7 +9,7 @@ Every line is read where it lies. Objects are made of what somebody keeps: a cli
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.ref cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
@@ -33,15 +33,21 @@ cdef enum:
 
     MOST_MARKS = 26
     MOST_FRAMES = 40
+    MOST_UNDO = 60
     MOST_KEY = 4096  # bytes of all that tells a node from others
     LONGEST_KEY = 1000  # bytes of the groups that a line is counted by, as in `parsing.readings`
     MOST_NODES = 8192  # different counts; beyond, all are handed over and forgotten
     NODE_SLOTS = 16384
     MOST_ORIGINS = 1024
     ORIGIN_SLOTS = 2048
+    SHARED_SLOTS = 8192
+    LONGEST_SHARED = 200  # bytes of a text of which one object is kept
     MOST_TEXT = 22  # bytes of a text that is counted by itself; longer ones are rare
     MOST_TEXTS = 6000
     TEXT_SLOTS = 8192
+
+    PID_END = 3  # marks of what stands before a body
+    QUEUE_END = 5
 
     FITS = 1
     DIFFERS = 0
@@ -66,7 +72,13 @@ cdef struct Frame:
     const int* step
     const byte* at
     const byte* least  # of a repetition that may give back bytes; else NULL
-    const byte* marks[MOST_MARKS]
+    int undo  # how many marks had been written
+
+
+cdef struct Mark:
+    # A mark as it was before it was written.
+    int which
+    const byte* before
 
 
 cdef class Steps:
@@ -76,7 +88,7 @@ cdef class Steps:
     cdef byte* sets
     cdef byte* texts
     cdef int marks
-    cdef int first  # the byte that every text begins with; -1 if it may be any
+    cdef byte first[256]  # 1 for a byte that a text can begin with
     cdef readonly dict groups
 
     def __cinit__(self, program):
@@ -90,12 +102,35 @@ cdef class Steps:
             self.code[number] = value
         for number, table in enumerate(program.sets):
             memcpy(self.sets + 256 * number, PyBytes_AS_STRING(table), 256)
+            (self.sets + 256 * number)[c"\n"] = 0  # no line has one, and the one behind it ends every repetition
         memcpy(self.texts, PyBytes_AS_STRING(program.texts), len(program.texts))
         self.groups = program.groups
         self.marks = 2 * program.most_groups + 2
         if self.marks > MOST_MARKS:
             raise ValueError("too many groups")
-        self.first = self.texts[self.code[1]] if self.code[0] == LITERAL else -1
+        self._find_first(self.code)
+
+    cdef void _find_first(self, const int* step) noexcept:
+        """Note with which bytes a text can begin that fits from here on."""
+        cdef int value
+        while True:
+            if step[0] == MARK:
+                step += 2
+            elif step[0] == JUMP:
+                step = self.code + step[1]
+            elif step[0] == SPLIT:
+                self._find_first(step + 2)
+                step = self.code + step[1]
+            elif step[0] == LITERAL:
+                self.first[(self.texts + step[1])[0]] = 1
+                return
+            elif step[0] == ONE or ((step[0] == POSSESSIVE or step[0] == GREEDY) and step[2] > 0):
+                for value in range(256):
+                    self.first[value] |= (self.sets + 256 * step[1])[value]
+                return
+            else:  # it may begin with anything, or with nothing
+                memset(self.first, 1, 256)
+                return
 
     def __dealloc__(self):
         free(self.code)
@@ -103,11 +138,12 @@ cdef class Steps:
         free(self.texts)
 
     def match(self, bytes text):
-        """The end of what fits at the beginning of a text and the spans of the groups, as `re` tells them; or None."""
+        """The end of what fits at the beginning of a line and the spans of the groups, as `re` tells them; or None."""
+        text += b"\n"
         cdef const byte* marks[MOST_MARKS]
         cdef const byte* begin = <const byte*>PyBytes_AS_STRING(text)
         cdef const byte* stop
-        cdef int fits = go(self, self.code, begin, begin + PyBytes_GET_SIZE(text), marks, &stop)
+        cdef int fits = go(self, self.code, begin, begin + PyBytes_GET_SIZE(text) - 1, marks, &stop)
         if fits == TOO_DEEP:
             raise RecursionError("too many alternatives are open")
         if fits == DIFFERS:
@@ -125,10 +161,13 @@ cdef class Steps:
 cdef int go(
     Steps steps, const int* step, const byte* at, const byte* end, const byte** marks, const byte** stop
 ) noexcept:
-    """Go through the steps from a place in a line; says where they end, and where groups begin and end."""
+    """Go through the steps from a place in a line, whose end is a line feed; says where they end, and where groups begin
+    and end.
+    """
     cdef Frame frames[MOST_FRAMES]
+    cdef Mark undo[MOST_UNDO]
     cdef Frame* frame
-    cdef int depth = 0
+    cdef int depth = 0, written = 0
     cdef const int* base = steps.code
     cdef const byte* table
     cdef const byte* begin
@@ -136,50 +175,57 @@ cdef int go(
     cdef const byte* inner_stop
     cdef const byte* inner_marks[MOST_MARKS]
     cdef int kind, fits
-    cdef size_t used = steps.marks * sizeof(void*)
-    memset(marks, 0, used)
+    memset(marks, 0, steps.marks * sizeof(void*))
     while True:
         kind = step[0]
         if kind == LITERAL:
-            if end - at >= step[2] and memcmp(at, steps.texts + step[1], step[2]) == 0:
+            begin = steps.texts + step[1]
+            if end - at >= step[2] and at[0] == begin[0] and memcmp(at, begin, step[2]) == 0:
                 at += step[2]
                 step += 3
                 continue
         elif kind == POSSESSIVE or kind == GREEDY:
             table = steps.sets + 256 * step[1]
-            limit = end if step[3] < 0 or end - at < step[3] else at + step[3]
             begin = at
-            while at < limit and table[at[0]]:
-                at += 1
+            if step[3] < 0:
+                while table[at[0]]:
+                    at += 1
+            else:
+                limit = end if end - at < step[3] else at + step[3]
+                while at < limit and table[at[0]]:
+                    at += 1
             if at - begin >= step[2]:
                 if kind == GREEDY and at - begin > step[2]:
                     if depth == MOST_FRAMES:
                         return TOO_DEEP
                     frame = &frames[depth]
-                    frame.step, frame.at, frame.least = step + 4, at, begin + step[2]
-                    memcpy(frame.marks, marks, used)
+                    frame.step, frame.at, frame.least, frame.undo = step + 4, at, begin + step[2], written
                     depth += 1
                 step += 4
                 continue
         elif kind == MARK:
+            if depth:
+                if written == MOST_UNDO:
+                    return TOO_DEEP
+                undo[written].which, undo[written].before = step[1], marks[step[1]]
+                written += 1
             marks[step[1]] = at
             step += 2
             continue
         elif kind == ONE:
-            if at < end and (steps.sets + 256 * step[1])[at[0]]:
+            if (steps.sets + 256 * step[1])[at[0]]:
                 at += 1
                 step += 2
                 continue
         elif kind == SPLIT:
             # Most alternatives differ in their first bytes: no frame for those that cannot fit anyway.
-            if step[2] == LITERAL and (at >= end or at[0] != (steps.texts + step[3])[0]):
+            if step[2] == LITERAL and at[0] != (steps.texts + step[3])[0]:
                 step = base + step[1]
                 continue
             if depth == MOST_FRAMES:
                 return TOO_DEEP
             frame = &frames[depth]
-            frame.step, frame.at, frame.least = base + step[1], at, NULL
-            memcpy(frame.marks, marks, used)
+            frame.step, frame.at, frame.least, frame.undo = base + step[1], at, NULL, written
             depth += 1
             step += 2
             continue
@@ -215,7 +261,9 @@ cdef int go(
         else:
             depth -= 1
         step, at = frame.step, frame.at
-        memcpy(marks, frame.marks, used)
+        while written > frame.undo:
+            written -= 1
+            marks[undo[written].which] = undo[written].before
 
 
 cdef class PlainForm:
@@ -263,6 +311,12 @@ cdef class Origin:
             if not isinstance(form, PlainForm):
                 raise TypeError(form)
         self.foreign = foreign
+
+
+cdef inline bint follows(Origin origin, const byte* at, const byte* end) noexcept:
+    """Whether this origin stands here, followed by a pid: as it was before, so the steps would end there again."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(origin.text)
+    return end - at > size and at[size] == c"[" and memcmp(at, PyBytes_AS_STRING(origin.text), size) == 0
 
 
 cdef class Node:
@@ -325,6 +379,7 @@ cdef class PlainReader:
     cdef Slot* origins
     cdef Text* texts
     cdef int known_texts
+    cdef Slot* shared
     cdef readonly list known_nodes
     """Every `Node`, with its count so far."""
     cdef list known_origins
@@ -339,12 +394,18 @@ cdef class PlainReader:
         self.nodes = <Slot*>calloc(NODE_SLOTS, sizeof(Slot))
         self.origins = <Slot*>calloc(ORIGIN_SLOTS, sizeof(Slot))
         self.texts = <Text*>calloc(TEXT_SLOTS, sizeof(Text))
-        if self.nodes == NULL or self.origins == NULL or self.texts == NULL:
+        self.shared = <Slot*>calloc(SHARED_SLOTS, sizeof(Slot))
+        if self.nodes == NULL or self.origins == NULL or self.texts == NULL or self.shared == NULL:
             raise MemoryError
         self.known_nodes, self.known_origins = [], []
         self.seed = <uint64_t>(hash("pfwatch") & 0x7FFFFFFFFFFFFFFF)  # another one in every process
 
     def __dealloc__(self):
+        cdef int slot
+        if self.shared != NULL:
+            for slot in range(SHARED_SLOTS):
+                Py_XDECREF(self.shared[slot].what)
+        free(self.shared)
         free(self.nodes)
         free(self.origins)
         free(self.texts)
@@ -368,6 +429,24 @@ cdef class PlainReader:
                 taken.append((node, node.count, tuple(node.spread) if node.spread else None))
                 node.count, node.spread = 0, None
         return taken
+
+    cdef bytes _text(self, const byte* begin, const byte* end):
+        """A text that is likely to come again, such as a client: the same object then, whose hash is known."""
+        cdef size_t size = end - begin
+        if size > LONGEST_SHARED:
+            return text_of(begin, end)
+        cdef uint64_t total = sum_of(begin, size, self.seed)
+        cdef Slot* slot = &self.shared[total & (SHARED_SLOTS - 1)]
+        cdef bytes text
+        if slot.what != NULL and slot.sum == total:
+            text = <bytes>slot.what
+            if PyBytes_GET_SIZE(text) == <Py_ssize_t>size and memcmp(PyBytes_AS_STRING(text), begin, size) == 0:
+                return text
+        text = text_of(begin, end)
+        Py_XDECREF(slot.what)
+        Py_INCREF(text)
+        slot.sum, slot.what = total, <PyObject*>text
+        return text
 
     cdef _count_text(self, Node node, int place, const byte* begin, const byte* end):
         """Count a text of the node's group with this place among those that are spread."""
@@ -498,9 +577,9 @@ cdef class PlainReader:
             node.hits = form.hits(origin, text_of(body, marks[2 * form.client]))
         return node
 
-    def read(self, bytes block, Steps begin, Steps behind, listener):
+    def read(self, bytes block, Steps begin, Steps tagged, Steps behind, listener):
         """Read a block of lines, a line feed before each and behind the last; `begin` are the steps of a header up to
-        the host, with the time as their group, `behind` those from there to the body: origin, pid, queue id.
+        the host, with the time as their group, `tagged` those of host and tag, `behind` those of pid and queue id.
 
         Gives how many lines there are, how many of them are hits, nobody's, and not plain.
         """
@@ -514,6 +593,7 @@ cdef class PlainReader:
         cdef const byte* header[MOST_MARKS]
         cdef const byte* marks[MOST_MARKS]
         cdef Origin origin
+        cdef Origin latest_origin = None, earlier_origin = None  # of the lines before, each followed by its pid
         cdef PlainForm form
         cdef Node node
         cdef tuple forms
@@ -549,19 +629,29 @@ cdef class PlainReader:
                     if latest[:10] != day:  # or hour: the steps know only times of a day that exist
                         day, moment = latest[:10], self.read_time(latest)
                         exists = moment is not None
-            if known != NULL and go(behind, behind.code, stop, line_end, header, &body) == FITS:
-                origin = self._origin(header[2], header[3] - header[2])
+            if known != NULL:
+                if latest_origin is not None and follows(latest_origin, stop, line_end):
+                    origin, body = latest_origin, stop + PyBytes_GET_SIZE(latest_origin.text)
+                elif earlier_origin is not None and follows(earlier_origin, stop, line_end):
+                    origin, body = earlier_origin, stop + PyBytes_GET_SIZE(earlier_origin.text)
+                    earlier_origin, latest_origin = latest_origin, origin
+                elif go(tagged, tagged.code, stop, line_end, header, &body) == FITS:
+                    origin = self._origin(stop, body - stop)
+                    if body < line_end and body[0] == c"[":
+                        earlier_origin, latest_origin = latest_origin, origin
+                if origin is not None and go(behind, behind.code, body, line_end, header, &body) != FITS:
+                    origin = None
             if origin is None:
                 others += 1
                 self.not_plain((b"", b"", b"", b"", b"", b"", b"", text_of(line, line_end)), block, number)
             elif origin.foreign:
                 foreign += 1
             else:
-                forms = origin.anonymous if header[7] == NULL else origin.identified
-                if header[5] != NULL and exists:
+                forms = origin.anonymous if header[QUEUE_END] == NULL else origin.identified
+                if header[PID_END] != NULL and exists:
                     for place in range(len(forms)):
                         form = <PlainForm>forms[place]
-                        if form.steps.first >= 0 and (body >= line_end or body[0] != form.steps.first):
+                        if not form.steps.first[body[0]]:  # there is one: a line feed at least
                             continue
                         if go(form.steps, form.steps.code, body, line_end, marks, &stop) == FITS:
                             plain = True
@@ -569,7 +659,7 @@ cdef class PlainReader:
                 if plain:
                     process = None
                     if watch:
-                        process = (origin.host, origin.tag, text_of(header[4], header[5]))
+                        process = (origin.host, origin.tag, self._text(header[PID_END - 1], header[PID_END]))
                         if process in watch:
                             listener.spoke(process, text_of(body, line_end))
                     node = self._node(origin, form, marks, body)
@@ -586,12 +676,12 @@ cdef class PlainReader:
                                 hits += 1
                                 if watch:
                                     listener.tick(moment[0])
-                                pid = text_of(header[4], header[5])
+                                pid = self._text(header[PID_END - 1], header[PID_END])
                                 finished.append((
                                     node.hits, moment, latest, pid,
-                                    b"" if header[7] == NULL else text_of(header[6], header[7]),
-                                    text_of(marks[2 * form.client], marks[2 * form.client + 1]),
-                                    text_of(marks[2 * form.client + 1], line_end),
+                                    b"" if header[QUEUE_END] == NULL else self._text(header[QUEUE_END - 1], header[QUEUE_END]),
+                                    self._text(marks[2 * form.client], marks[2 * form.client + 1]),
+                                    self._text(marks[2 * form.client + 1], line_end),
                                 ))
                                 if form.failed_login:
                                     process = (origin.host, origin.tag, pid)
@@ -613,17 +703,17 @@ cdef class PlainReader:
                     elif form.note == CONNECT:
                         node.count += 1
                         if process is None:
-                            process = (origin.host, origin.tag, text_of(header[4], header[5]))
+                            process = (origin.host, origin.tag, self._text(header[PID_END - 1], header[PID_END]))
                         if clients.pop(process, None) is None and len(clients) >= most_clients:
                             listener.clients.make_room()
-                        clients[process] = text_of(marks[2 * form.client], marks[2 * form.client + 1])
+                        clients[process] = self._text(marks[2 * form.client], marks[2 * form.client + 1])
                         if failures:
                             failures.pop(process, None)
                         if keep:
                             processes.append(process)
                     elif form.note == DISCONNECT:
                         if process is None:
-                            process = (origin.host, origin.tag, text_of(header[4], header[5]))
+                            process = (origin.host, origin.tag, self._text(header[PID_END - 1], header[PID_END]))
                         if node.noted <= (failures.get(process, 0) if failures else 0):
                             # Every AUTH that failed was told.
                             node.count += 1
@@ -636,14 +726,14 @@ cdef class PlainReader:
                             plain = False
                     elif form.note == CLIENT:
                         node.count += 1
-                        message = (origin.host, text_of(header[6], header[7]))
+                        message = (origin.host, text_of(header[QUEUE_END - 1], header[QUEUE_END]))
                         account = group(marks, form.noted)
                         if account is not None:
                             account = form.measure(account)
                         if messages.pop(message, None) is None and len(messages) >= most_messages:
                             listener.messages.make_room()
                         messages[message] = (
-                            text_of(marks[2 * form.client], marks[2 * form.client + 1]),
+                            self._text(marks[2 * form.client], marks[2 * form.client + 1]),
                             account,
                             False,
                         )
@@ -653,13 +743,13 @@ cdef class PlainReader:
                             listener.accepted(message)
                     else:
                         node.count += 1
-                        message = (origin.host, text_of(header[6], header[7]))
+                        message = (origin.host, text_of(header[QUEUE_END - 1], header[QUEUE_END]))
                         if messages.pop(message, None) is not None and keep:
                             message_keys.append(message)
                 if not plain:
                     others += 1
-                    pid = b"" if header[5] == NULL else text_of(header[4], header[5])
-                    queue_id = b"" if header[7] == NULL else text_of(header[6], header[7])
+                    pid = b"" if header[PID_END] == NULL else text_of(header[PID_END - 1], header[PID_END])
+                    queue_id = b"" if header[QUEUE_END] == NULL else text_of(header[QUEUE_END - 1], header[QUEUE_END])
                     self.not_plain(
                         (latest, origin.text, pid, queue_id, b"", b"", text_of(body, line_end), b""), block, number
                     )

@@ -87,12 +87,12 @@ class FastReader:
 
 
 @lru_cache(maxsize=16)
-def _header_steps(form: str) -> "tuple[Steps, Steps] | None":
+def _header_steps(form: str) -> "tuple[Steps, Steps, Steps] | None":
     try:
-        begin, behind = map(_steps_of, header_patterns(form))
+        begin, origin, behind = map(_steps_of, header_patterns(form))
     except UnsupportedPatternError:
         return None
-    return begin, behind
+    return begin, origin, behind
 
 
 @lru_cache(maxsize=256)
