@@ -48,7 +48,7 @@ class FoundIncident(msgspec.Struct, frozen=True):
     last: str
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the daemon would have done. `lines` are unweighted and add up; `counts` are weighted."""
 
     lines: dict[str, int]
@@ -56,7 +56,7 @@ class Report(msgspec.Struct, frozen=True):
     incidents: list[FoundIncident]
     notifications: list[ToldNotification]
     misnamed: int = 0
-    """Lines whose tag a syslog template cut to `postfix`; no part of the public object."""
+    """Lines whose tag a syslog template cut to `postfix`; no part of the public object, where it is 0."""
 
 
 def blocks(paths: Iterable[str], settings: SourceSettings) -> Iterator[Block]:
@@ -146,8 +146,8 @@ class _Summary:
     def add(self, outcome: Outcome) -> None:
         counts = self._counts
         for event in outcome.events:
-            if not isinstance(event, tuple):  # hits are in the tally, too
-                counts[event.kind] = counts.get(event.kind, 0) + event.envelope.weight
+            if type(event) is not tuple:  # hits are in the tally, too
+                counts[event.kind] = counts.get(event.kind, 0) + event.envelope.weight  # type: ignore[union-attr]
         if outcome.tally is not None:
             self._lines["total"] += outcome.tally.total
             for fate, lines in outcome.tally.fates().items():

@@ -47,8 +47,7 @@ def replay(
     if report.lines["malformed"] and report.lines["malformed"] * 2 >= report.lines["total"]:
         warn(f"{report.lines['malformed']} of {report.lines['total']} lines have no log header; is this a mail log?")
     if as_json:
-        shown = msgspec.to_builtins(report)
-        del shown["misnamed"]
+        shown = msgspec.structs.replace(report, misnamed=0)
         click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2))
     else:
         click.echo(as_text(report))

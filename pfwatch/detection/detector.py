@@ -22,7 +22,7 @@ from pfwatch.events import Event
 from pfwatch.table import Table
 
 _NOTHING: tuple[Change, ...] = ()
-_MOST_UNPACKED = 100_000
+_MOST_UNPACKED = 50_000
 """Hits that are kept as they came; each takes some 150 bytes, its texts being shared."""
 _MOST_STALE = 1_000
 """Ends of dropped incidents that may wait for their time."""

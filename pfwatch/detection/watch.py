@@ -121,6 +121,15 @@ class Watch(msgspec.Struct):
 
     def _within(self, waiting: list[Hit], window: int) -> None:
         """Count hits below the threshold."""
+        times = [hit[1][0] for hit in waiting]
+        earliest = min(times)
+        if max(times) - (min(earliest, self.hits[0][0]) if self.hits else earliest) < window:  # none leaves it
+            self.hits += [(at, 1) for at in times]
+            if not self.count or earliest < self.first:
+                self.first = earliest
+            self.count += len(times)
+            self.unread += waiting
+            return
         for hit in waiting:
             at = hit[1][0]
             self._forget(at - window)
@@ -278,9 +287,14 @@ def _untrusted(text: bytes) -> str:
     return str(untrusted(text))
 
 
-@lru_cache(maxsize=1024)
 def _utc(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y%m%dT%H%M%SZ")
+    minute, seconds = divmod(second, 60)
+    return f"{_utc_minute(minute)}{seconds:02}Z"
+
+
+@lru_cache(maxsize=1024)
+def _utc_minute(minute: int) -> str:
+    return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y%m%dT%H%M")
 
 
 @lru_cache(maxsize=1024)

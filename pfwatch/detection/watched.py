@@ -13,7 +13,7 @@ from pfwatch.detection.watch import Told, Watch
 from pfwatch.parsing.fragments import client_of
 from pfwatch.table import Table
 
-_REMEMBERED = 4096
+_REMEMBERED = 16_384
 
 
 class Watched(msgspec.Struct):

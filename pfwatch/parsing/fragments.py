@@ -34,7 +34,7 @@ ADDRESS: Final = r'(?:"(?:[^"\\]++|\\.)*")?[^>"]*+'
 inside quotes."""
 
 TEXT_LENGTH: Final = 256
-_REMEMBERED = 4096
+_REMEMBERED = 16_384
 _clients: dict[bytes, Client] = {}
 _IPV6 = re.compile(rb"(?:[1-9a-f][0-9a-f]{0,3}:){1,6}(?::[1-9a-f][0-9a-f]{0,3}){1,6}")
 """The common canonical form: one `::` for two groups or more, no group that is zero. Others are parsed."""

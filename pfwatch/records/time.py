@@ -9,6 +9,7 @@ unless it is set.
 """
 
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import NamedTuple
 
 _MONTHS = {name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
@@ -108,4 +109,13 @@ class TimeReader:
 
 def stamp(at: float, zone: tzinfo | None = UTC) -> str:
     """A moment in RFC 3339, to the second."""
-    return (datetime.fromtimestamp(0, UTC) + timedelta(seconds=int(at))).astimezone(zone).isoformat()
+    minute, second = divmod(int(at), 60)
+    before, behind = _around_seconds(minute, zone)
+    return f"{before}{second:02}{behind}"
+
+
+@lru_cache(maxsize=4096)
+def _around_seconds(minute: int, zone: tzinfo | None) -> tuple[str, str]:
+    """What stands before and behind the seconds of a minute since the epoch; zones change between minutes."""
+    text = (datetime.fromtimestamp(0, UTC) + timedelta(minutes=minute)).astimezone(zone).isoformat()
+    return text[:17], text[19:]
