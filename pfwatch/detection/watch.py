@@ -86,7 +86,7 @@ class Watch(msgspec.Struct):
             self._within(waiting, window)
         else:
             self.count += len(waiting)
-            self.first = min(self.first, min(hit[1][0] for hit in waiting))
+            self.first = min(self.first, min([hit[1][0] for hit in waiting]))
             self.unread += waiting
 
     def pack(self, window: int, told: Told) -> None:
