@@ -163,16 +163,23 @@ class Pipeline:
 
     def _pass_time(self, now: float, outcome: Outcome, clock: float | None) -> None:
         """Let the deadlines up to `now` happen, each in its turn."""
+        detector, planner = self._detector, self._planner
         while self._wake_at <= now:
-            due = min(self._detector.next_deadline(), self._planner.next_deadline())
-            if due <= now and due != float("inf"):
-                changes = self._detector.tick(due)
-                outcome.changes += changes
-                outcome.notifications += self._planner.feed(changes, clock)
-                outcome.notifications += self._planner.tick(due, clock)
-            self._wake_at = min(self._detector.next_deadline(), self._planner.next_deadline())
-            if self._wake_at == float("inf"):
+            ends, tells = detector.next_deadline(), planner.next_deadline()
+            due = min(ends, tells)
+            if due == float("inf"):
+                self._wake_at = due
                 return
+            if due <= now:
+                if ends <= due:
+                    changes = detector.tick(due)
+                    if changes:
+                        outcome.changes += changes
+                        outcome.notifications += planner.feed(changes, clock)
+                        tells = planner.next_deadline()
+                if tells <= due:
+                    outcome.notifications += planner.tick(due, clock)
+            self._wake_at = min(detector.next_deadline(), planner.next_deadline())
 
     def _count(self, source: str, scanner: Scanner, outcome: Outcome) -> None:
         """Add a block's lines to the counters."""
