@@ -231,8 +231,7 @@ class Detector:
 
     def _make_room(self, watched: Watched, at: float) -> list[Change]:
         """Give up the subject that was quiet longest, with its incident if it has one."""
-        subject, watch = next(iter(watched.table.rows.items()))
-        watched.table.make_room()
+        subject, watch = watched.table.make_room()
         key = (watched.name, subject)
         if key not in self._open:
             return []
@@ -276,17 +275,18 @@ class Detector:
 
     def _forget_quiet(self, watched: Watched, before: float) -> None:
         """Drop the subjects that were last seen before the window; the table has them in the order of last sight."""
-        rows, window = watched.table.rows, watched.numbers.window
-        while rows:
-            subject, watch = next(iter(rows.items()))
+        window, quiet = watched.numbers.window, list[str]()
+        watched.quiet_at = 0.0
+        for subject, watch in watched.table.rows.items():
             if watch.opened is not None:
                 watched.quiet_at = before + window + 1  # it moves on, or ends, in its time
-                return
+                break
             if watch.last > before:
                 watched.quiet_at = watch.last + window
-                return
+                break
+            quiet.append(subject)
+        for subject in quiet:
             watched.table.drop(subject)
-        watched.quiet_at = 0.0
 
     def _end_of(self, key: Key) -> float:
         watch = self._watched[key[0]].table.get(key[1])
