@@ -16,18 +16,27 @@ from pfwatch.detection.change import Change, Key, Whole
 from pfwatch.detection.incident import Incident
 from pfwatch.detection.rules import RULES, Facts, Networks
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
+from pfwatch.detection.texts import share
 from pfwatch.detection.watch import Watch
 from pfwatch.detection.watched import Watched
 from pfwatch.events import Event
 from pfwatch.table import Table
 
 _NOTHING: tuple[Change, ...] = ()
-_MOST_UNPACKED = 20_000
-"""Hits that are kept as they came; each takes some 500 bytes."""
+_MOST_UNPACKED = 10_000_000
+"""Bytes of hits that are kept as they came: some 20,000 of the usual length. Each time there are so many, it is seen to
+that all texts together find room; by what stands in the log and not by time, so that the same log gives the same.
+"""
+_HIT = 400
+"""Bytes that a hit takes beside its tail."""
 _MOST_STALE = 1_000
 """Ends of dropped incidents that may wait for their time."""
-_MOST_PACKED = 50_000
-"""Hits of different texts that are kept unread; each takes some 250 bytes."""
+_MOST_TEXTS = 32_000_000
+"""Bytes of texts of all subjects under all rules: five short ones for each of the 60,000 that three rules watch at
+most. An attacker who types 256 characters each time would fill a hundred times as much.
+"""
+_FEWER_TEXTS = _MOST_TEXTS * 3 // 4
+"""What is left of them when it was too much, so that it is not too much again at once."""
 
 
 class _Wanted(NamedTuple):
@@ -50,7 +59,7 @@ class Detector:
         self._wanted: dict[type[Event], list[_Wanted]] = {}
         self._wanted_hits: dict[type[Event], list[Watched]] = {}
         self._unpacked = 0
-        """Hits since all were packed."""
+        """Bytes of hits and events since all were packed."""
         self._ends: list[tuple[float, Key]] = []
         """A heap with one row for each open incident, and some for those that were dropped: a moment before which it
         does not end.
@@ -100,7 +109,7 @@ class Detector:
             hit = events[number]
             if type(hit) is not tuple:
                 return number, _NOTHING
-            hits, (at, _), _, _, _, client, _ = hit
+            hits, (at, _), _, _, _, client, tail = hit
             if at >= until:
                 return number, _NOTHING
             for watched in wanted.get(hits.kind, ()):
@@ -127,7 +136,7 @@ class Detector:
                     self._forget_quiet(watched, at - watched.numbers.window)
                 if watch.left <= 0:
                     changes += self._look(watched, subject, watch, at)
-                self._unpacked += 1
+                self._unpacked += _HIT + len(tail)
             if changes:
                 return number + 1, changes
             if self._unpacked >= _MOST_UNPACKED:
@@ -193,6 +202,10 @@ class Detector:
         """Rule -> subjects given up for want of room."""
         return {name: watched.table.evicted for name, watched in self._watched.items()}
 
+    def given_up(self) -> dict[str, int]:
+        """Rule -> texts given up for want of room."""
+        return {name: watched.given_up for name, watched in self._watched.items()}
+
     def drain(self) -> dict[str, dict[bytes, bytes | None]]:
         """What changed since the last call, by table."""
         for watched in self._watched.values():
@@ -227,7 +240,11 @@ class Detector:
         if envelope.at >= watched.quiet_at:
             self._forget_quiet(watched, envelope.at - numbers.window)
         table.put(subject, watch)
-        return [*dropped, *self._look(watched, subject, watch, envelope.at)]
+        changes = [*dropped, *self._look(watched, subject, watch, envelope.at)]
+        self._unpacked += _HIT + sum(map(len, envelope.record))
+        if self._unpacked >= _MOST_UNPACKED:
+            self._pack()
+        return changes
 
     def _make_room(self, watched: Watched, at: float) -> list[Change]:
         """Give up the subject that was quiet longest, with its incident if it has one."""
@@ -261,17 +278,30 @@ class Detector:
         return (Change(what, key, at, watched.outline(subject, watch)),) if what else _NOTHING
 
     def _pack(self) -> None:
-        """Pack every hit, and read them where they are not alike, for want of room."""
-        self._unpacked = packed = 0
+        """Pack every hit, read all where they are not alike, and give up texts, for want of room."""
+        self._unpacked = 0
         for watched in self._watched.values():
             for watch in watched.table.rows.values():
                 if watch.waiting or watch.unread:
                     watch.pack(watched.numbers.window, watched.told)
-                packed += len(watch.alike)
-        if packed > _MOST_PACKED:
-            for watched in self._watched.values():
-                for watch in watched.table.rows.values():
-                    watched.read(watch)
+        if self._taken() <= _MOST_TEXTS:
+            return
+        for watched in self._watched.values():
+            for watch in watched.table.rows.values():
+                watched.read(watch)
+        if self._taken() <= _MOST_TEXTS:
+            return
+        most = share((watch.size for watch in self._every_watch()), _FEWER_TEXTS)
+        for watched in self._watched.values():
+            watched.give_up_texts(most)
+
+    def _taken(self) -> int:
+        """Bytes of texts at most: what was not read yet may be less."""
+        return sum(watch.size + watch.packed for watch in self._every_watch())
+
+    def _every_watch(self) -> Iterator[Watch]:
+        for watched in self._watched.values():
+            yield from watched.table.rows.values()
 
     def _forget_quiet(self, watched: Watched, before: float) -> None:
         """Drop the subjects that were last seen before the window; the table has them in the order of last sight."""
