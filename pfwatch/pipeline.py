@@ -73,7 +73,8 @@ class Pipeline:
         self._scanners: dict[str, Scanner] = {}
         self._detector = Detector(settings.detection, keep=keep)
         self._planner = Planner(settings.alerts, self._detector)
-        self._evicted: dict[str, int] = {}
+        self._dropped: dict[tuple[str, str], int] = {}
+        """Metric and rule -> how much of it is counted."""
         self._saved_scanners: Mapping[bytes, bytes] = {}
         self._wake_at = float("inf")
 
@@ -221,7 +222,12 @@ class Pipeline:
         for reason, times in self._planner.suppressed.items():
             counters.add("pfwatch_notifications_suppressed_total", (reason,), times)
         self._planner.suppressed.clear()
-        for rule, evicted in self._detector.evicted().items():
-            if evicted > self._evicted.get(rule, 0):
-                counters.add("pfwatch_subjects_evicted_total", (rule,), evicted - self._evicted.get(rule, 0))
-                self._evicted[rule] = evicted
+        for name, dropped in (
+            ("pfwatch_subjects_evicted_total", self._detector.evicted()),
+            ("pfwatch_incident_texts_dropped_total", self._detector.given_up()),
+        ):
+            for rule, number in dropped.items():
+                before = self._dropped.get((name, rule), 0)
+                if number > before:
+                    counters.add(name, (rule,), number - before)
+                    self._dropped[name, rule] = number

@@ -11,6 +11,8 @@ import msgspec
 
 K = TypeVar("K")
 V = TypeVar("V")
+_MOVES_UP = 16
+"""Rows move up when one in so many made room: then a row costs as much to move as the gaps before it cost to walk."""
 
 
 class Table(Generic[K, V]):
@@ -23,6 +25,8 @@ class Table(Generic[K, V]):
         self.limit = limit
         self.keep = keep
         self.changed: set[K] = set()
+        self._gaps = 0
+        """Rows that made room since the others were last moved up."""
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode_key = msgspec.msgpack.Decoder(key).decode
         self._decode_value = msgspec.msgpack.Decoder(value).decode
@@ -42,10 +46,23 @@ class Table(Generic[K, V]):
         if self.keep:
             self.changed.add(key)
 
-    def make_room(self) -> None:
-        """Remove the row that was put in longest ago."""
-        self.drop(next(iter(self.rows)))
+    def make_room(self) -> tuple[K, V]:
+        """Remove the row that was put in longest ago, and give it."""
+        if self._gaps > self.limit // _MOVES_UP:
+            self._move_up()
+        key, value = next(iter(self.rows.items()))
+        self.drop(key)
         self.evicted += 1
+        self._gaps += 1
+        return key, value
+
+    def _move_up(self) -> None:
+        # A dictionary's first row is found by walking over all that were removed before it since it last grew. The
+        # object stays the same: others hold it.
+        rows = dict(self.rows)
+        self.rows.clear()
+        self.rows.update(rows)
+        self._gaps = 0
 
     def touch(self, keys: Iterable[K]) -> None:
         """Say that the rows of these keys were changed by whoever writes to `rows` himself, for speed."""

@@ -210,9 +210,9 @@ def _tops(incident: Incident) -> list[Top]:
             continue
         shown = [(visible(name), count) for name, count in names[:_TABLE_ROWS]]
         more = _distinct(incident, field) - len(shown)
-        lower_bound = "at least " if _distinct(incident, field) >= _DISTINCT_IS_A_LOWER_BOUND else ""
+        lower_bound = "at least " if _is_lower_bound(incident, field) else ""
         title = _TITLES[field][1] if field in _TITLES else visible(field)
-        tops.append(Top(title, shown, f"and {lower_bound}{number(more)} more" if more > 0 else ""))
+        tops.append(Top(title, shown, _more(lower_bound + number(more), shown) if more > 0 else ""))
     return tops
 
 
@@ -221,8 +221,16 @@ def _distinct(incident: Incident, field: str) -> int:
 
 
 def _how_many(incident: Incident, field: str) -> str:
-    count = _distinct(incident, field)
-    return f"at least {number(count)}" if count >= _DISTINCT_IS_A_LOWER_BOUND else number(count)
+    count = number(_distinct(incident, field))
+    return f"at least {count}" if _is_lower_bound(incident, field) else count
+
+
+def _is_lower_bound(incident: Incident, field: str) -> bool:
+    return field in incident.incomplete or _distinct(incident, field) >= _DISTINCT_IS_A_LOWER_BOUND
+
+
+def _more(count: str, shown: list[tuple[str, int]]) -> str:
+    return f"and {count} more" if shown else f"{count}; there was no room to keep any of them"
 
 
 def _repeats_subject(field: str, incident: Incident) -> bool:

@@ -16,18 +16,27 @@ from pfwatch.detection.change import Change, Key, Whole
 from pfwatch.detection.incident import Incident
 from pfwatch.detection.rules import RULES, Facts, Networks
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
+from pfwatch.detection.texts import share
 from pfwatch.detection.watch import Watch
 from pfwatch.detection.watched import Watched
 from pfwatch.events import Event
 from pfwatch.table import Table
 
 _NOTHING: tuple[Change, ...] = ()
-_MOST_UNPACKED = 50_000
-"""Hits that are kept as they came; each takes some 150 bytes, its texts being shared."""
+_MOST_UNPACKED = 10_000_000
+"""Bytes of hits that are kept as they came: some 50,000 of the usual length. Each time there are so many, it is seen to
+that all texts together find room; by what stands in the log and not by time, so that the same log gives the same.
+"""
+_HIT = 150
+"""Bytes that a hit takes beside its tail; clients are shared."""
 _MOST_STALE = 1_000
 """Ends of dropped incidents that may wait for their time."""
-_MOST_PACKED = 50_000
-"""Hits of different texts that are kept unread; each takes some 250 bytes."""
+_MOST_TEXTS = 32_000_000
+"""Bytes of texts of all subjects under all rules: five short ones for each of the 60,000 that three rules watch at
+most. An attacker who types 256 characters each time would fill a hundred times as much.
+"""
+_FEWER_TEXTS = _MOST_TEXTS * 3 // 4
+"""What is left of them when it was too much, so that it is not too much again at once."""
 
 
 class _Wanted(NamedTuple):
@@ -50,7 +59,7 @@ class Detector:
         self._wanted: dict[type[Event], list[_Wanted]] = {}
         self._wanted_hits: dict[type[Event], list[Watched]] = {}
         self._unpacked = 0
-        """Hits since all were packed."""
+        """Bytes of hits and events since all were packed."""
         self._ends: list[tuple[float, Key]] = []
         """A heap with one row for each open incident, and some for those that were dropped: a moment before which it
         does not end.
@@ -102,7 +111,7 @@ class Detector:
             if type(hit) is not tuple:
                 end = number
                 break
-            hits, at, client = hit[0], hit[1][0], hit[5]
+            hits, at, client, tail = hit[0], hit[1][0], hit[5], hit[6]
             if at >= until:
                 end = number
                 break
@@ -132,13 +141,14 @@ class Detector:
                     self._forget_quiet(watched, at - watched.numbers.window)
                 if left <= 0:
                     changes += self._look(watched, subject, watch, at)
-                unpacked += 1
+                unpacked += _HIT + len(tail)
             if changes:
                 end = number + 1
                 break
+            if unpacked >= _MOST_UNPACKED:
+                self._pack()
+                unpacked = 0
         self._unpacked = unpacked
-        if unpacked >= _MOST_UNPACKED:
-            self._pack()
         return end, changes
 
     def tick(self, now: float) -> list[Change]:
@@ -200,6 +210,10 @@ class Detector:
         """Rule -> subjects given up for want of room."""
         return {name: watched.table.evicted for name, watched in self._watched.items()}
 
+    def given_up(self) -> dict[str, int]:
+        """Rule -> texts given up for want of room."""
+        return {name: watched.given_up for name, watched in self._watched.items()}
+
     def drain(self) -> dict[str, dict[bytes, bytes | None]]:
         """What changed since the last call, by table."""
         for watched in self._watched.values():
@@ -234,12 +248,15 @@ class Detector:
         if envelope.at >= watched.quiet_at:
             self._forget_quiet(watched, envelope.at - numbers.window)
         table.put(subject, watch)
-        return [*dropped, *self._look(watched, subject, watch, envelope.at)]
+        changes = [*dropped, *self._look(watched, subject, watch, envelope.at)]
+        self._unpacked += _HIT + sum(map(len, envelope.record))
+        if self._unpacked >= _MOST_UNPACKED:
+            self._pack()
+        return changes
 
     def _make_room(self, watched: Watched, at: float) -> list[Change]:
         """Give up the subject that was quiet longest, with its incident if it has one."""
-        subject, watch = next(iter(watched.table.rows.items()))
-        watched.table.make_room()
+        subject, watch = watched.table.make_room()
         key = (watched.name, subject)
         if key not in self._open:
             return []
@@ -269,31 +286,45 @@ class Detector:
         return (Change(what, key, at, watched.outline(subject, watch)),) if what else _NOTHING
 
     def _pack(self) -> None:
-        """Pack every hit, and read them where they are not alike, for want of room."""
-        self._unpacked = packed = 0
+        """Pack every hit, read all where they are not alike, and give up texts, for want of room."""
+        self._unpacked = 0
         for watched in self._watched.values():
             for watch in watched.table.rows.values():
                 if watch.waiting or watch.unread:
                     watch.pack(watched.numbers.window, watched.told)
-                packed += len(watch.alike)
-        if packed > _MOST_PACKED:
-            for watched in self._watched.values():
-                for watch in watched.table.rows.values():
-                    watched.read(watch)
+        if self._taken() <= _MOST_TEXTS:
+            return
+        for watched in self._watched.values():
+            for watch in watched.table.rows.values():
+                watched.read(watch)
+        if self._taken() <= _MOST_TEXTS:
+            return
+        most = share((watch.size for watch in self._every_watch()), _FEWER_TEXTS)
+        for watched in self._watched.values():
+            watched.give_up_texts(most)
+
+    def _taken(self) -> int:
+        """Bytes of texts at most: what was not read yet may be less."""
+        return sum(watch.size + watch.packed for watch in self._every_watch())
+
+    def _every_watch(self) -> Iterator[Watch]:
+        for watched in self._watched.values():
+            yield from watched.table.rows.values()
 
     def _forget_quiet(self, watched: Watched, before: float) -> None:
         """Drop the subjects that were last seen before the window; the table has them in the order of last sight."""
-        rows, window = watched.table.rows, watched.numbers.window
-        while rows:
-            subject, watch = next(iter(rows.items()))
+        window, quiet = watched.numbers.window, list[str]()
+        watched.quiet_at = 0.0
+        for subject, watch in watched.table.rows.items():
             if watch.opened is not None:
                 watched.quiet_at = before + window + 1  # it moves on, or ends, in its time
-                return
+                break
             if watch.last > before:
                 watched.quiet_at = watch.last + window
-                return
+                break
+            quiet.append(subject)
+        for subject in quiet:
             watched.table.drop(subject)
-        watched.quiet_at = 0.0
 
     def _end_of(self, key: Key) -> float:
         watch = self._watched[key[0]].table.get(key[1])

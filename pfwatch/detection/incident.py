@@ -37,8 +37,10 @@ class Incident(msgspec.Struct, frozen=True):
     """Who and what, by name of the field (`account`, `client`, `client_name`, `service`, `method`, `recipient`,
     `error`): text and count, most frequent first, at most 20 of each. The texts are untrusted."""
     distinct: dict[str, int] = {}
-    """How many different texts were seen per field; a lower bound once it reaches 1,000."""
+    """How many different texts were seen per field; a lower bound once it reaches 1,000, and of those `incomplete`."""
     chart: list[tuple[float, int]] = []
     """Start of a minute and events in it, oldest first, at most 120; the gaps are zeros."""
     evidence: list[str] = []
     """Log lines as they stood in the log: the first three and the latest three. Untrusted."""
+    incomplete: tuple[str, ...] = ()
+    """Fields of which there were more texts than room. The counts of those that are told are exact all the same."""

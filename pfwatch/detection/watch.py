@@ -18,8 +18,9 @@ import msgspec
 from pfwatch.detection.incident import Incident
 from pfwatch.detection.rules import Facts
 from pfwatch.detection.settings import RuleSettings
+from pfwatch.detection.texts import as_evidence, cut_record, line_of, read_text, size_of, texts_of_client
 from pfwatch.events import Client, Envelope, Event
-from pfwatch.parsing.fragments import client_of, untrusted
+from pfwatch.parsing.fragments import client_of
 from pfwatch.parsing.hits import Hit, Hits, record_of
 
 Pairs = tuple[tuple[str, str], ...]
@@ -29,12 +30,13 @@ _TOPS = 20
 _DISTINCT = 1000
 _CHART = 120
 _EVIDENCE = 3
-_EVIDENCE_LENGTH = 500
 _MINUTE = 60.0
 _ALIKE = itemgetter(0, 5, 6)
 _MOST_ALIKE = 256
 """Of one subject; beyond, they are read."""
 _NEVER = 1 << 60
+_PACKED = 250
+"""Bytes that a hit among those alike takes beside what stands in it."""
 
 
 class Watch(msgspec.Struct):
@@ -57,6 +59,12 @@ class Watch(msgspec.Struct):
     facts: dict[str, dict[str, int]] = {}
     missed: dict[str, int] = {}
     """Field -> texts that found no room any more."""
+    size: int = 0
+    """Bytes of the facts."""
+    known: dict[str, int] = {}
+    """Field -> how many texts there were before some were given up."""
+    full: bool = False
+    """Texts were given up, so no new ones are taken: one of them might come again, and its count would be wrong."""
     chart: dict[float, int] = {}
     begin: list[tuple[bytes, ...]] = []
     end: list[tuple[bytes, ...]] = []
@@ -70,6 +78,8 @@ class Watch(msgspec.Struct):
     """Hits that are counted, and whose texts nobody needed yet."""
     alike: dict[Any, int] = {}
     """The same, once they were packed: (what they have in common, client, tail) -> how many."""
+    packed: int = 0
+    """Bytes that these take, or will once they were read."""
     early: list[Any] = []
     late: list[Any] = []
     """Those of them that are evidence."""
@@ -99,11 +109,15 @@ class Watch(msgspec.Struct):
         for minute, times in _runs([hit[1][0] // _MINUTE for hit in unread]):
             self._add_minute(minute * _MINUTE, times)
         missing = max(0, _EVIDENCE - len(self.begin) - len(self.early))
-        self.early += unread[:missing]
-        self.late = [*self.late, *unread[missing:]][-_EVIDENCE:]
+        self.early += map(as_evidence, unread[:missing])
+        self.late = [*self.late, *map(as_evidence, unread[missing:][-_EVIDENCE:])][-_EVIDENCE:]
         alike = self.alike
         for key in map(_ALIKE, unread):
-            alike[key] = alike.get(key, 0) + 1
+            if key not in alike:
+                alike[key] = 1
+                self.packed += _PACKED + 4 * (len(key[1]) + len(key[2]))  # \xff, and any other character
+            else:
+                alike[key] += 1
         if len(alike) > _MOST_ALIKE:
             self.read(window, told)
 
@@ -115,9 +129,27 @@ class Watch(msgspec.Struct):
         self._count_same()
         for hits, same in groupby(self.alike.items(), lambda item: item[0][0]):
             self._add_hits(hits, list(same), told[hits.kind])
-        self.begin += map(record_of, self.early)
-        self.end = [*self.end, *map(record_of, self.late)][-_EVIDENCE:]
-        self.alike, self.early, self.late = {}, [], []
+        self.begin += [cut_record(record_of(hit)) for hit in self.early]
+        self.end = [*self.end, *(cut_record(record_of(hit)) for hit in self.late)][-_EVIDENCE:]
+        self.alike, self.packed, self.early, self.late = {}, 0, [], []
+
+    def give_up_texts(self, most: int) -> int:
+        """Keep of what was read only the most frequent texts, in so many bytes. Gives how many others there were."""
+        self._count_same()
+        self.full, self.size, given_up = True, 0, 0
+        facts, size = self.facts, 0
+        for field, seen in facts.items():
+            self.known[field] = max(self.known.get(field, 0), len(seen))
+        every = [(-times, field, text) for field, seen in facts.items() for text, times in seen.items()]
+        for times, field, text in sorted(every):
+            size += size_of(text)
+            if size <= most:
+                self.size = size
+                continue
+            del facts[field][text]
+            self.missed[field] = self.missed.get(field, 0) - times
+            given_up += 1
+        return given_up
 
     def _within(self, waiting: list[Hit], window: int) -> None:
         """Count hits below the threshold."""
@@ -142,11 +174,11 @@ class Watch(msgspec.Struct):
     def _add_hits(self, hits: Hits, alike: list[tuple[tuple[Hits, bytes, bytes], int]], told: Pairs) -> None:
         """Add what is told of hits that have nearly all in common."""
         for (_, client, _), times in alike:
-            self._add_facts(_texts(client_of(client), hits.service, hits.daemon), times)
+            self._add_facts(texts_of_client(client_of(client), hits.service, hits.daemon), times)
         columns = hits.texts([tail for (_, _, tail), _ in alike], tuple(group for _, group in told))
         for (field, _), column in zip(told, columns, strict=True):
             for text, (_, times) in zip(column, alike, strict=True):
-                self._add_facts(((field, _untrusted(text)),), times)
+                self._add_facts(((field, read_text(text)),), times)
 
     def add(self, envelope: Envelope, client: Client, weight: int, facts: Facts, window: int) -> None:
         """Count one event, behind the hits that waited."""
@@ -166,9 +198,9 @@ class Watch(msgspec.Struct):
         self._add_facts(facts, weight)
         self._add_minute(at - at % _MINUTE, weight)
         if len(self.begin) < _EVIDENCE:
-            self.begin.append(envelope.record)
+            self.begin.append(cut_record(envelope.record))
         else:
-            self.end.append(envelope.record)
+            self.end.append(cut_record(envelope.record))
             if len(self.end) > _EVIDENCE:
                 del self.end[0]
 
@@ -184,7 +216,7 @@ class Watch(msgspec.Struct):
     def _add_client(self, envelope: Envelope, client: Client, weight: int) -> None:
         """A client or service that is not the one of the hit before."""
         self._count_same()
-        texts = _texts(client, envelope.service, envelope.daemon)
+        texts = texts_of_client(client, envelope.service, envelope.daemon)
         self._add_facts(texts, weight)
         if all(not text or text in self.facts[field] for field, text in texts):
             self.client, self.service = client, (envelope.service, envelope.daemon)
@@ -192,7 +224,7 @@ class Watch(msgspec.Struct):
     def _count_same(self) -> None:
         """Count the hits that were like the one before them."""
         if self.client is not None and self.service is not None and self.same:
-            self._add_facts(_texts(self.client, *self.service), self.same)
+            self._add_facts(texts_of_client(self.client, *self.service), self.same)
         self.client, self.service, self.same = None, None, 0
 
     def _add_facts(self, found: Facts, weight: int) -> None:
@@ -205,8 +237,9 @@ class Watch(msgspec.Struct):
                 seen = facts[field] = {}
             if text in seen:
                 seen[text] += weight
-            elif len(seen) < _DISTINCT:
+            elif len(seen) < _DISTINCT and not self.full:
                 seen[text] = weight
+                self.size += size_of(text)
             else:
                 self.missed[field] = self.missed.get(field, 0) + weight
 
@@ -219,7 +252,8 @@ class Watch(msgspec.Struct):
             self.facts, self.missed, self.chart, self.begin, self.end = {}, {}, {}, [], []
             self.hits, self.count, self.first = [], 0, 0.0
             self.client, self.service, self.same = None, None, 0
-            self.unread, self.alike, self.early, self.late = [], {}, [], []
+            self.unread, self.alike, self.packed, self.early, self.late = [], {}, 0, [], []
+            self.size, self.known, self.full = 0, {}, False
             return
         while hits[0][0] <= before:
             self.count -= hits.pop(0)[1]
@@ -266,13 +300,18 @@ class Watch(msgspec.Struct):
         return msgspec.structs.replace(
             self.outline(rule, subject, settings, ended),
             tops=tops,
-            distinct={
-                field: min(len(seen) + self.missed.get(field, 0), _DISTINCT)
-                for field, seen in sorted(self.facts.items())
-            },
+            distinct={field: self._distinct(field) for field in sorted(self.facts)},
+            incomplete=tuple(sorted(self.missed)),
             chart=sorted(self.chart.items()),
-            evidence=[_line(record) for record in self.begin + self.end],
+            evidence=[line_of(record) for record in self.begin + self.end],
         )
+
+    def _distinct(self, field: str) -> int:
+        """How many texts there were at least; exact where none was missed."""
+        kept, missed = len(self.facts[field]), self.missed.get(field, 0)
+        if self.full:  # what was missed may be what was given up
+            return max(self.known.get(field, 0), kept + bool(missed))
+        return min(kept + missed, _DISTINCT)
 
 
 def _runs(column: Sequence[float]) -> Iterable[tuple[float, int]]:
@@ -280,11 +319,6 @@ def _runs(column: Sequence[float]) -> Iterable[tuple[float, int]]:
     if column.count(column[0]) == len(column):
         return ((column[0], len(column)),)
     return ((value, len(list(same))) for value, same in groupby(column))
-
-
-@lru_cache(maxsize=4096)
-def _untrusted(text: bytes) -> str:
-    return str(untrusted(text))
 
 
 def _utc(second: int) -> str:
@@ -295,17 +329,3 @@ def _utc(second: int) -> str:
 @lru_cache(maxsize=1024)
 def _utc_minute(minute: int) -> str:
     return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y%m%dT%H%M")
-
-
-@lru_cache(maxsize=1024)
-def _texts(client: Client, service: str | None, daemon: str | None) -> Facts:
-    """What is told of every client."""
-    name = None if client.name == "unknown" else client.name
-    return ("client", client.ip), ("service", "/".join(filter(None, (service, daemon)))), ("client_name", name)
-
-
-def _line(record: tuple[bytes, ...]) -> str:
-    """A record as it stood in the log."""
-    time, host, tag, pid, body = record
-    program = b"%s[%s]" % (tag, pid) if pid else tag  # Dovecot writes none
-    return (b"%s %s %s: %s" % (time, host, program, body))[:_EVIDENCE_LENGTH].decode("utf-8", "backslashreplace")

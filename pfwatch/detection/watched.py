@@ -30,6 +30,8 @@ class Watched(msgspec.Struct):
     """The same by client, as Postfix writes him."""
     open: int = 0
     """Incidents that are."""
+    given_up: int = 0
+    """Texts for which there was no room."""
     quiet_at: float = 0.0
     """A moment before which no subject can be forgotten."""
 
@@ -52,6 +54,13 @@ class Watched(msgspec.Struct):
     def read(self, watch: Watch) -> None:
         """Read the hits of a subject that nobody has read yet."""
         watch.read(self.numbers.window, self.told)
+
+    def give_up_texts(self, most: int) -> None:
+        """Let no subject keep more bytes of texts than this."""
+        for subject, watch in self.table.rows.items():
+            if watch.size > most:
+                self.given_up += watch.give_up_texts(most)
+                self.table.touch((subject,))
 
     def outline(self, subject: str, watch: Watch, ended: float | None = None) -> Incident:
         """The incident as it stands, without what fills a mail."""

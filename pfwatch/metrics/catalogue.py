@@ -269,6 +269,8 @@ OWN = (
            (Label("reason"),)),
     Metric("pfwatch_subjects_evicted_total", "counter", "Subjects given up because a rule watched too many at once.",
            (RULE,)),
+    Metric("pfwatch_incident_texts_dropped_total", "counter",
+           "Accounts, recipients and other texts of incidents given up because all took too much room.", (RULE,)),
     Metric("pfwatch_store_commit_seconds", "histogram", "Seconds that a commit of the state took.", (),
            COMMIT_BUCKETS, MICROSECONDS),
     Metric("pfwatch_config_last_reload_successful", "gauge", "Whether the last reload of the configuration succeeded."),

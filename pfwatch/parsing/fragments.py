@@ -34,6 +34,8 @@ ADDRESS: Final = r'(?:"(?:[^"\\]++|\\.)*")?[^>"]*+'
 inside quotes."""
 
 TEXT_LENGTH: Final = 256
+_TEXT_BYTES: Final = 4 * TEXT_LENGTH
+"""A character takes four bytes at most. What the cut leaves of one that it goes through would be the next character."""
 _REMEMBERED = 16_384
 _clients: dict[bytes, Client] = {}
 _IPV6 = re.compile(rb"(?:[1-9a-f][0-9a-f]{0,3}:){1,6}(?::[1-9a-f][0-9a-f]{0,3}){1,6}")
@@ -43,7 +45,7 @@ _IPV4 = re.compile(rb"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!
 
 def untrusted(text: bytes | None) -> Untrusted:
     """Text that somebody outside typed, cut at 256 characters; bytes that are no UTF-8 as hexadecimal escapes."""
-    return Untrusted(text.decode("utf-8", "backslashreplace")[:TEXT_LENGTH]) if text else Untrusted("")
+    return Untrusted(text[:_TEXT_BYTES].decode("utf-8", "backslashreplace")[:TEXT_LENGTH]) if text else Untrusted("")
 
 
 def untrusted_or_none(text: bytes | None) -> Untrusted | None:
@@ -52,8 +54,8 @@ def untrusted_or_none(text: bytes | None) -> Untrusted | None:
 
 
 def worth_keeping(text: bytes | None) -> bytes | None:
-    """As much of a text as `untrusted` reads: a character takes four bytes at most."""
-    return None if text is None else text[: 4 * TEXT_LENGTH]
+    """As much of a text as `untrusted` reads."""
+    return None if text is None else text[:_TEXT_BYTES]
 
 
 def address(text: bytes) -> str | None:

@@ -243,6 +243,17 @@ def test_a_thousand_different_accounts_are_said_to_be_a_lower_bound() -> None:
     assert "and at least 990 more" in text
 
 
+def test_of_accounts_that_found_no_room_a_lower_bound_is_told() -> None:
+    accounts = [(f"user{index}", 3) for index in range(2)]
+    fields = {"account": accounts, "recipient": []}
+    distinct = {"account": 7, "recipient": 4}
+    told = stories.notification(stories.bruteforce(tops=fields, distinct=distinct, incomplete=("account", "recipient")))
+    text = " ".join(part(mail_about(told), "plain").split())
+    assert "as at least 7 different accounts" in text
+    assert "and at least 5 more" in text
+    assert "RECIPIENTS at least 4; there was no room to keep any of them" in text
+
+
 def test_more_incidents_than_a_mail_holds_are_counted() -> None:
     told = stories.notification(*(stories.tls_failures() for _ in range(70)), reason="digest")
     assert "and 20 more" in part(mail_about(told), "plain")

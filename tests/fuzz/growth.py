@@ -2,16 +2,17 @@
 
 Enters: patterns, and whole lines for the scanner. Leaves: those whose time grows clearly faster than the text.
 
-Times are those of this process alone and the best of several, so a busy machine changes little. A text that is slow for
-its length is measured again at growing lengths; only what grows faster than it should at every doubling is told.
+Times are those of this process alone. On a busy machine they are still too long now and then, never too short; so a
+text that is slow for its length is only a suspect. It is measured again at growing lengths, in many rounds through all
+of them, and told when the best of each length grows faster than it should at every doubling.
 """
 
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from pfwatch.parsing.grammar import every_rule
@@ -33,6 +34,11 @@ _MOST = 5
 """Steep attacks on one pattern after which no more are looked for: the worst of them is told."""
 _STEEP = 1.25
 """Exponent that is told: time for a text twice as long grows by 2.4."""
+_STEEP_ONCE = 1.1
+"""What the exponent of each doubling must be at least: caches that become too small make one step, not two."""
+_ROUNDS = 15
+_FEWEST_ROUNDS = 3
+"""After so many a suspect may be cleared; it is told after all."""
 
 
 class Found(NamedTuple):
@@ -44,6 +50,8 @@ class Found(NamedTuple):
     seconds: float
     exponent: float
     error: str = ""
+    times: tuple[tuple[int, float], ...] = ()
+    """Bytes, and the best time for so many."""
 
     def __str__(self) -> str:
         begin, pump, end = self.attack
@@ -51,7 +59,8 @@ class Found(NamedTuple):
             return f"{self.name}: {self.error}\n    {_short(begin)} + {_short(pump)} * n + {_short(end)}"
         return (
             f"{self.name}: {self.seconds * 1000:.1f} ms for {self.size} bytes, grows by the power of "
-            f"{self.exponent:.2f}\n    {_short(begin)} + {_short(pump)} * n + {_short(end)}"
+            f"{self.exponent:.2f}\n    {_short(begin)} + {_short(pump)} * n + {_short(end)}\n    "
+            + ", ".join(f"{size // 1024} KiB {best * 1000:.3f} ms" for size, best in self.times)
         )
 
 
@@ -81,17 +90,33 @@ def measure(name: str, run: Callable[[bytes], object], attack: Attack, wrap: byt
             break
     if once < max(_NOISE, _SUSPICIOUS * len(text)):
         return None
-    times: list[tuple[int, float]] = []
-    for size in _SIZES:
-        times.append((size, seconds(run, wrap + attack.text(size), 3)))
-        if times[-1][1] > _ENOUGH:
-            break
-    size, slowest = times[-1]
-    if len(times) == 1:
-        return Found(name, attack, size, slowest, math.inf)
-    before, earlier = times[-3] if len(times) > 2 else times[0]
-    exponent = math.log(slowest / max(earlier, 1e-7)) / math.log(size / before)
-    return Found(name, attack, size, slowest, exponent) if exponent > _STEEP and slowest > _NOISE else None
+    return confirm(name, run, attack, wrap)
+
+
+def confirm(name: str, run: Callable[[bytes], object], attack: Attack, wrap: bytes = b"") -> Found | None:
+    """The growth of a suspect, if it is steep indeed. No text comes twice: what was read may be remembered."""
+    sizes, best = list(_SIZES), dict[int, float]()
+    for turn in range(1, _ROUNDS + 1):
+        for number, size in enumerate(sizes):
+            once = seconds(run, wrap + attack.text(size - turn * len(attack.pump)))
+            best[size] = min(best.get(size, math.inf), once)
+            if best[size] > _ENOUGH:
+                del sizes[number + 1 :]
+                break
+        times = tuple((size, best[size]) for size in sizes)
+        exponent = _exponent(times)
+        if turn >= _FEWEST_ROUNDS and (exponent <= _STEEP or times[-1][1] <= _NOISE):
+            return None
+    return Found(name, attack, *times[-1], exponent, times=times)
+
+
+def _exponent(times: Sequence[tuple[int, float]]) -> float:
+    """Of the last two doublings; infinite where the shortest text is too slow already, 0 where one of them is flat."""
+    logarithms = [math.log(max(best, 1e-7) / size) / math.log(2) for size, best in times[-3:]]
+    steps = [later - earlier + 1 for earlier, later in pairwise(logarithms)]
+    if not steps:
+        return math.inf
+    return sum(steps) / len(steps) if min(steps) > _STEEP_ONCE else 0.0
 
 
 def search_patterns(deadline: float, wanted: str = "", seed: int = 1) -> Iterator[Found]:

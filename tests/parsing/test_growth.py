@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 
 import pytest
 
 from pfwatch.parsing.grammar import every_rule
 from pfwatch.parsing.reject import category, read_reply
 from tests.fuzz.attacks import Attack, attacks_on
-from tests.fuzz.growth import seconds
+from tests.fuzz.growth import Found, measure, seconds
 from tests.fuzz.patterns import every_pattern
 
 EVERY = every_rule()
@@ -77,3 +79,42 @@ def test_no_pattern_is_held_up_by_a_text_that_is_made_against_it() -> None:
 def test_the_attacks_find_what_is_slow(pattern: bytes, size: int, slow: bool) -> None:
     run = re.compile(pattern + rb"\Z", re.DOTALL).match
     assert any(seconds(run, attack.text(size), 2) > 0.004 for attack in attacks_on(pattern)) is slow
+
+
+def told_of(steps: Callable[[int, int], float]) -> Found | None:
+    """What is told of work that takes so many steps: by length, and by how often it was done before."""
+    calls = count()
+
+    def run(text: bytes) -> None:
+        for _ in range(int(steps(len(text), next(calls)))):
+            pass
+
+    return measure("work", run, Attack(b"", b"a", b""))
+
+
+def test_a_busy_machine_is_no_finding() -> None:
+    """Somebody else's work makes all of ours slow for a while, and then no longer."""
+    assert told_of(lambda size, _: size) is None
+    for begin in range(3, 18, 3):
+        slow = range(begin, begin + 6)
+        assert told_of(partial(lambda slow, size, call: size * (3 if call in slow else 1), slow)) is None
+
+
+@pytest.mark.parametrize(("power", "scale"), [(1.5, 0.02), (2, 0.0001)])
+def test_what_grows_faster_than_the_text_is_told(power: float, scale: float) -> None:
+    found = told_of(lambda size, _: scale * size**power)
+    assert found
+    assert power - 0.2 < found.exponent < power + 0.2
+
+
+def test_what_was_read_before_is_not_measured_again() -> None:
+    """A line that is remembered takes no time: only the first of its kind shows what a stranger can do."""
+    known = set[bytes]()
+
+    def run(text: bytes) -> None:
+        if text not in known:
+            known.add(text)
+            for _ in range(int(0.02 * len(text) ** 1.5)):
+                pass
+
+    assert measure("remembered", run, Attack(b"", b"a", b""))
