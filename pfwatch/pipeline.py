@@ -15,7 +15,7 @@ deadline, and deadlines that lie before an event happen before it; so the story 
 however fast it is read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
 import msgspec
@@ -27,6 +27,7 @@ from pfwatch.detection.change import Change
 from pfwatch.detection.detector import Detector
 from pfwatch.detection.settings import DetectionSettings
 from pfwatch.events import Event
+from pfwatch.loss import Loss
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.metrics.tallies import tally as count_tally
@@ -108,6 +109,16 @@ class Pipeline:
         self._pass_time(float("inf"), outcome, None)
         self._note(outcome)
         return outcome
+
+    def lose(self, source: str, losses: Sequence[Loss]) -> None:
+        """Count what a source can never give."""
+        for loss in losses:
+            labels = source, loss.reason
+            self.counters.add("pfwatch_losses_total", labels)
+            if loss.lines is not None:
+                self.counters.add("pfwatch_lines_missed_total", labels, loss.lines)
+            elif loss.size is not None:
+                self.counters.add("pfwatch_bytes_missed_total", labels, loss.size)
 
     def incidents(self) -> list[Change]:
         """The incidents that are open, as changes that have not happened."""

@@ -401,6 +401,34 @@ async def test_a_log_that_is_not_there_yet_is_said_and_read_when_it_appears(
         await pfwatch.says("every source can be read again")
 
 
+async def test_a_log_that_vanished_while_down_is_said_counted_and_kept_once(
+    tmp_path: Path, configure: Configure
+) -> None:
+    configure()
+    log, name = tmp_path / "mail.log", str(tmp_path / "mail.log")
+    async with start(tmp_path) as pfwatch:
+        assert await pfwatch.sum_of("pfwatch_losses_total", source=name) == 0
+        append(tmp_path, story(time.time()))
+        await pfwatch.until(len(STORY), "pfwatch_lines_total")
+        assert await pfwatch.end(signal.SIGTERM) == 0
+    log.unlink()
+    log.touch()
+    async with start(tmp_path, ready=False, JOURNAL_STREAM="8:1") as pfwatch:  # and no line comes
+        assert "<4>" in await pfwatch.says("is not beside it as a rotated one")
+        await pfwatch.says("metrics on ")
+        await pfwatch.until(1, "pfwatch_losses_total", source=name, reason="rotated_away")
+        await pfwatch.end(signal.SIGKILL)
+    async with start(tmp_path) as pfwatch:
+        append(tmp_path, story(time.time()))
+        await pfwatch.until(2 * len(STORY), "pfwatch_lines_total")
+        assert await pfwatch.sum_of("pfwatch_losses_total") == 1
+        assert await pfwatch.end(signal.SIGTERM) == 0
+    ((at, source, reason, lines),) = asked(tmp_path, "SELECT at, source, reason, lines FROM losses")
+    assert (source, reason, lines) == (name, "rotated_away", None)
+    assert isinstance(at, float)
+    assert 0 <= time.time() - at < PATIENCE * 3
+
+
 async def test_the_second_daemon_on_one_state_ends_and_names_the_first(tmp_path: Path, configure: Configure) -> None:
     configure()
     async with start(tmp_path) as first, start(tmp_path, ready=False) as second:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -18,10 +18,12 @@ from zoneinfo import ZoneInfo
 from pfwatch.daemon.keeper import InThread, Keeper
 from pfwatch.daemon.settings import DaemonSettings
 from pfwatch.daemon.watched import Watched
+from pfwatch.loss import Loss
 from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block
 from pfwatch.sources.source import Source
+from pfwatch.store.changes import LossRow
 from pfwatch.store.database import Store
 from pfwatch.systemd import Notifier
 
@@ -29,6 +31,8 @@ End = Literal["stopped", "reload"]
 _STOP_WITHIN = 4.0
 """Seconds in which a stop must be done; systemd is promised five."""
 _STATUS_EVERY = 10.0
+_SAID_AT_ONCE = 5
+"""Losses of one block that are said one by one."""
 
 
 class Daemon:
@@ -160,15 +164,35 @@ class Daemon:
     async def _read(self, source: Source) -> None:
         async with contextlib.aclosing(source.blocks()) as blocks:
             async for block in blocks:
+                # In one step of the loop: what is committed holds a position and the losses before it, or neither.
                 self._feed(block)
-                while source.notes:
-                    self._say(4, f"{source.name}: {source.notes.pop(0)}")
+                losses = source.losses.copy()
+                source.losses.clear()
+                self.pipeline.lose(source.name, losses)
+                self._ledger(source.name, losses)
+
+    def _ledger(self, source: str, losses: Sequence[Loss]) -> None:
+        """Say what was lost and put it into the next transaction."""
+        if not losses:
+            return
+        for loss in losses[:_SAID_AT_ONCE]:
+            self._say(4, f"{source}: {loss.text}")
+        if len(losses) > _SAID_AT_ONCE:
+            self._say(4, f"{source}: {len(losses) - _SAID_AT_ONCE} more of these; all count in pfwatch_losses_total")
+        now = self._now()
+        self._keeper.lost(
+            LossRow(now if one.at is None else one.at, source, one.reason, one.text, one.lines, one.size)
+            for one in losses
+        )
 
     def _feed(self, block: Block) -> None:
+        self._progress += 1
+        if not block.data:
+            self._keeper.read(block)
+            return
         outcome = self.pipeline.feed(block.data, block.source, block.reference, self._now())
         self._keeper.read(block)
         self._lines += outcome.tally.total if outcome.tally else 0
-        self._progress += 1
         self._take(outcome)
         if outcome.tally and outcome.tally.misnamed and not self._told_misnamed:
             self._told_misnamed = True
@@ -207,6 +231,9 @@ class Daemon:
                 self._notifier.status(self._status())
 
     def _look_at_sources(self) -> None:
+        for source in self._watched.sources:
+            while source.notes:
+                self._say(4, f"{source.name}: {source.notes.pop(0)}")
         if self._watched.look(self.pipeline.counters):
             problem = self._watched.problem
             self._say(*((4, problem) if problem else (6, "every source can be read again")))

@@ -1,10 +1,12 @@
 """Follows a log that grows and rotates, line by line, over restarts.
 
 Enters: the path of a log and the position up to which it was read. Leaves: blocks with positions, `problem` while the
-log cannot be read, `notes` about what was found. This file must never know what a line means or how a position is kept.
+log cannot be read, `notes` about what was found, `losses` of what nobody can read any more. This file must never know
+what a line means or how a position is kept.
 """
 
 import asyncio
+import errno
 import os
 import time
 from collections import deque
@@ -12,14 +14,15 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from pfwatch.loss import Loss
 from pfwatch.position import Block, FilePosition
+from pfwatch.sources import gaps
 from pfwatch.sources.doorbell import Doorbell
 from pfwatch.sources.errors import explain
 from pfwatch.sources.identity import FINGERPRINT_BYTES, length_of
 from pfwatch.sources.openlog import CompressedLog, OpenLog, ReplacedError, open_log
-from pfwatch.sources.rotated import open_rest
+from pfwatch.sources.rotated import Rest, open_rest
 from pfwatch.sources.settings import SourceSettings
-from pfwatch.sources.source import Loss
 
 _HOT = 5
 """A busy log is looked at this many times as often as a quiet one."""
@@ -51,6 +54,7 @@ class FileFollower:
         self.notes: list[str] = []
         """What an administrator should know, oldest first; whoever says it clears it."""
         self.losses: list[Loss] = []
+        """What was lost, oldest first; whoever counts it clears it. A block follows each, if only an empty one."""
         self.at_end = False
         """The last `poll` left nothing unread."""
         self.caught_up = asyncio.Event()
@@ -58,6 +62,10 @@ class FileFollower:
         self._settings = settings
         self._position = position
         self._last_note = ""
+        self._truncated = False
+        """The file in which the position is was seen to lose its content."""
+        self._passed_gap = False
+        """A loss was found since the last block: its position must not be told without the one behind the gap."""
         self._start_at = start_at
         self._now = now
         self._logs: deque[OpenLog] = deque()
@@ -106,16 +114,17 @@ class FileFollower:
             self._begin_again(log)
             return None
         except OSError as error:
-            self._unreadable(log, error)
+            self._unreadable(log, error, self._is_another(newest))
             return None
         more = len(self._logs) > 1 or self._is_another(newest)
         if not lines and log.at_end and more:
             return self._leave(log)
         self.at_end = log.at_end and not more
-        return self._block(log, lines) if lines else None
+        return self._block(log, lines) if lines or self._passed_gap else None
 
     def _block(self, log: OpenLog, lines: bytes) -> Block:
         self._position = log.position()
+        self._passed_gap = False
         reference = log.modified if len(self._logs) > 1 else self._now()
         return Block(self.name, lines, reference, self._position, caught_up=self.at_end)
 
@@ -151,26 +160,31 @@ class FileFollower:
         if newest:
             # An empty one after a rotated one waits: the writer may still be in the rotated one.
             self._logs.append(newest) if newest.size() > 0 or not self._logs else newest.close()
+        self._truncated = self._truncated and not self._logs
         return bool(self._logs)
 
     def _find_place(self, position: FilePosition, newest: OpenLog | None) -> None:
         if newest and newest.is_file_of(position):
             self._go_on(newest, position)
             return
-        self._logs.extend(self._rest(position, newest))
-        if self._logs or not newest:
-            return
-        if newest.holds(position):  # restored or copied from elsewhere
+        rest = open_rest(position, self._settings)
+        if newest and not rest.found and newest.holds(position):  # restored or copied from elsewhere
+            rest.close()
             self._go_on(newest, position)
-        elif position.offset:
-            self._note(
-                f"{self.name} is not the file that was read before, which is not beside it as a rotated one either: "
-                "what was written to that one since may be lost; reading the present one from its beginning"
-            )
+            return
+        if not newest and not rest.logs:
+            return  # wait until there is something to compare
+        unreadable = self._tell_unreadable(rest, position, held=False)
+        if rest.found:
+            self._tell_short_copy(rest.logs[0], position)
+        elif not unreadable:
+            self._lose(gaps.gone(position, truncated=self._truncated))
+        self._logs.extend(rest.without_copies_of(newest))
 
     def _begin_again(self, log: OpenLog) -> None:
         """The file was truncated: what of it was unread may be in a copy beside it."""
         self._position = log.position()
+        self._truncated = True
         self.close()
 
     def _leave(self, log: OpenLog) -> Block | None:
@@ -183,6 +197,11 @@ class FileFollower:
         self._logs.popleft().close()
         return block
 
+    def _leave_unread(self, log: OpenLog) -> None:
+        """Go over to the next file, though this one was not read to its end."""
+        if len(self._logs) > 1 or self._find_next(log):
+            self._logs.popleft().close()
+
     def _find_next(self, log: OpenLog) -> bool:
         try:
             newest = open_log(self.name, Path(self.name), self._settings)
@@ -193,9 +212,13 @@ class FileFollower:
         if not log.has_a_name() and length_of(position.fingerprint) == FINGERPRINT_BYTES and newest.holds(position):
             self._note(f"{self.name} was written anew with the same beginning; reading goes on where it was")
             self._go_on(newest, position)
-        elif rest := self._rest(position, newest):  # more than one rotation since the last look leaves files between
-            rest[0].close()
-            self._logs.extend(rest[1:])
+        else:  # more than one rotation since the last look leaves files between
+            rest = open_rest(position, self._settings)
+            self._tell_unreadable(rest, position, held=True)
+            between = rest.without_copies_of(newest)
+            if rest.found:
+                between.pop(0).close()
+            self._logs.extend(between)
         self._logs.append(newest)
         return True
 
@@ -208,34 +231,38 @@ class FileFollower:
     def _go_on(self, log: OpenLog, position: FilePosition) -> None:
         size = log.size()
         if size < position.offset:
-            self._note(
-                f"{self.name} is {size} bytes long, though {position.offset} had been read: its end was cut off; "
-                "reading goes on with what is written from now on"
-            )
+            self._lose(gaps.cut_off(position, size))
         log.go_to(min(size, position.offset))
 
-    def _rest(self, position: FilePosition, newest: OpenLog | None) -> list[OpenLog]:
-        """The rotated file of the position and those after it, without copies of the newest."""
-        try:
-            found = open_rest(position, self._settings)
-        except OSError as error:
-            name = error.filename or self.name
-            self._note(f"{name}, where unread lines may be: {explain(name, error)}")
-            return []
-        rest = found[:1]
-        for log in found[1:]:
-            if newest and newest.holds(log.position()):
-                log.close()
-            else:
-                rest.append(log)
-        return rest
+    def _tell_short_copy(self, copy: OpenLog, position: FilePosition) -> None:
+        unread = copy.unread()
+        if unread is not None and copy.inode != position.inode:
+            self._lose(gaps.short_copy(position, unread))
 
-    def _unreadable(self, log: OpenLog, error: OSError) -> None:
+    def _tell_unreadable(self, rest: Rest, position: FilePosition, *, held: bool) -> bool:
+        """Rotated files that hold what was not read, and cannot be opened; whether there are any."""
+        found = [gaps.unreadable(position, path, error, found=rest.found, held=held) for path, error in rest.unreadable]
+        for loss in found:
+            self._lose(loss)
+        return any(found)
+
+    def _unreadable(self, log: OpenLog, error: OSError, is_another: bool) -> None:
         if isinstance(log, CompressedLog):
-            self._note(f"A rotated file of {self.name}: {explain(self.name, error)}; all before that was read")
+            self._lose(gaps.damaged(error))
+        elif error.errno == errno.ESTALE:  # a network file system says so of a file that another machine replaced
+            self._position = log.position()
+            self.close()
+        elif is_another or len(self._logs) > 1:
+            self._lose(gaps.given_up(error, log.unread()))
+            self._leave_unread(log)
         else:
             self.problem = explain(self.name, error)
             self.at_end = True
+
+    def _lose(self, loss: Loss | None) -> None:
+        if loss:
+            self.losses.append(loss)
+            self._passed_gap = True
 
     def _note(self, text: str) -> None:
         if text != self._last_note:  # what is tried again and again is said once
