@@ -35,6 +35,7 @@ from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import postfix_tag
+from pfwatch.records.losses import read_losses
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
 
@@ -59,6 +60,8 @@ class Outcome(msgspec.Struct):
     changes: list[Change] = []
     notifications: list[Notification] = []
     tally: Tally | None = None
+    losses: list[Loss] = []
+    """What the lines say that was dropped before it came to the log; counted already."""
 
 
 class Pipeline:
@@ -72,6 +75,8 @@ class Pipeline:
         self._every_event = every_event
         self._sessions = Sessions(keep=keep)
         self._scanners: dict[str, Scanner] = {}
+        self._times: dict[str, TimeReader] = {}
+        """The clock of each source."""
         self._detector = Detector(settings.detection, keep=keep)
         self._planner = Planner(settings.alerts, self._detector)
         self._evicted: dict[str, int] = {}
@@ -86,7 +91,11 @@ class Pipeline:
         """
         scanner = self._scanner(source)
         scanner.scan(block, reference)
-        outcome = Outcome(events=self._sessions.take_unbuilt(), tally=scanner.take(counts=False))
+        tally = scanner.take(counts=False)
+        outcome = Outcome(events=self._sessions.take_unbuilt(), tally=tally)
+        if tally.foreign:  # which such lines are
+            outcome.losses = read_losses(block, self._times[source])
+            self.lose(source, outcome.losses)
         self._follow(outcome, clock)
         self._count(source, scanner, outcome)
         return outcome
@@ -145,7 +154,7 @@ class Pipeline:
     def _scanner(self, source: str) -> Scanner:
         scanner = self._scanners.get(source)
         if scanner is None:
-            times = TimeReader(self._settings.zone, self._settings.year)
+            times = self._times[source] = TimeReader(self._settings.zone, self._settings.year)
             scanner = self._scanners[source] = Scanner(
                 self._sessions, times, every_event=self._every_event, dovecot=self._settings.dovecot
             )

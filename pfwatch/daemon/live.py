@@ -194,6 +194,7 @@ class Daemon:
         self._keeper.read(block)
         self._lines += outcome.tally.total if outcome.tally else 0
         self._take(outcome)
+        self._ledger(block.source, outcome.losses)
         if outcome.tally and outcome.tally.misnamed and not self._told_misnamed:
             self._told_misnamed = True
             self._say(4, f"{block.source}: {SLASH_IN_TAG}")
