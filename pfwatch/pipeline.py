@@ -80,7 +80,9 @@ class Pipeline:
         self._detector = Detector(settings.detection, keep=keep)
         self._planner = Planner(settings.alerts, self._detector)
         self._evicted: dict[str, int] = {}
-        self._saved_scanners: Mapping[bytes, bytes] = {}
+        self._saved_scanners: dict[bytes, bytes] = {}
+        self._released: dict[bytes, bytes | None] = {}
+        """States of scanners that are gone since the last `drain`; None: not to be kept."""
         self._wake_at = float("inf")
 
     def feed(self, block: bytes, source: str, reference: float, clock: float | None = None) -> Outcome:
@@ -129,6 +131,25 @@ class Pipeline:
             elif loss.size is not None:
                 self.counters.add("pfwatch_bytes_missed_total", labels, loss.size)
 
+    def newest(self, source: str) -> float | None:
+        """The time of a source's latest record, seconds since the epoch."""
+        scanner = self._scanners.get(source)
+        return scanner.newest() if scanner else None
+
+    def release(self, source: str) -> None:
+        """A source is not read at present: hold no more of it than what must be known when it comes back."""
+        scanner = self._scanners.pop(source, None)
+        self._times.pop(source, None)
+        if scanner:
+            self._count_plain(scanner.take())
+            self._released[source.encode()] = self._saved_scanners[source.encode()] = scanner.state()
+
+    def forget(self, source: str) -> None:
+        """A source does not come back."""
+        self.release(source)
+        self._saved_scanners.pop(source.encode(), None)
+        self._released[source.encode()] = None
+
     def incidents(self) -> list[Change]:
         """The incidents that are open, as changes that have not happened."""
         return [
@@ -140,7 +161,8 @@ class Pipeline:
         """What changed since the last call and must outlive the process, by part. The counters are complete then."""
         self._gather()
         kept = self._sessions.drain() | self._detector.drain() | {"planner": self._planner.drain()}
-        kept["scanner"] = {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
+        kept["scanner"], self._released = self._released, {}
+        kept["scanner"] |= {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
         return {part: rows for part, rows in kept.items() if rows}
 
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
@@ -148,7 +170,7 @@ class Pipeline:
         self._sessions.restore(saved)
         self._detector.restore(saved)
         self._planner.restore(saved.get("planner", {}))
-        self._saved_scanners = saved.get("scanner", {})
+        self._saved_scanners = dict(saved.get("scanner", {}))
         self._wake_at = 0.0
 
     def _scanner(self, source: str) -> Scanner:

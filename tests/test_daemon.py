@@ -401,6 +401,33 @@ async def test_a_log_that_is_not_there_yet_is_said_and_read_when_it_appears(
         await pfwatch.says("every source can be read again")
 
 
+async def test_the_logs_of_several_hosts_by_one_pattern_with_new_ones_while_it_runs(
+    tmp_path: Path, configure: Configure
+) -> None:
+    configure(log=tmp_path / "hosts" / "*" / "mail.log", group_wait="1h")
+    logs = [tmp_path / "hosts" / host / "mail.log" for host in ("mx1", "mx2", "mx3")]
+    for log in logs:
+        log.parent.mkdir(parents=True)
+    for log in logs[:2]:
+        log.write_bytes(story(time.time()))
+    async with start(tmp_path) as pfwatch:
+        for log in logs[:2]:
+            await pfwatch.until(len(STORY), "pfwatch_lines_total", source=str(log))
+        logs[2].write_bytes(story(time.time()))
+        await pfwatch.until(len(STORY), "pfwatch_lines_total", source=str(logs[2]))
+        logs[2].rename(logs[2].with_name("mail.log.1"))
+        logs[2].write_bytes(story(time.time()))
+        await pfwatch.until(2 * len(STORY), "pfwatch_lines_total", source=str(logs[2]))
+        await pfwatch.end(signal.SIGKILL)
+    with logs[0].open("ab") as file:
+        file.write(story(time.time()))
+    async with start(tmp_path) as pfwatch:
+        await pfwatch.until(5 * len(STORY), "pfwatch_lines_total")
+        assert await pfwatch.sum_of("pfwatch_source_up") == 3
+        assert await pfwatch.end(signal.SIGTERM) == 0
+    assert len(asked(tmp_path, "SELECT source FROM positions")) == 3
+
+
 async def test_a_log_that_vanished_while_down_is_said_counted_and_kept_once(
     tmp_path: Path, configure: Configure
 ) -> None:

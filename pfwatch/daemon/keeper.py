@@ -36,7 +36,7 @@ class Keeper:
         self._settings = settings
         self._pipeline = pipeline
         self._say = say
-        self._positions: dict[str, Position] = {}
+        self._positions: dict[str, Position | None] = {}
         self._outbox: list[Notification] = []
         self._losses: deque[LossRow] = deque(maxlen=MOST_LOSSES)
         self._uncommitted: Changes | None = None
@@ -54,6 +54,11 @@ class Keeper:
         self._unsaved += len(block.data)
         if self._unsaved >= self._settings.commit_bytes:
             self._now.set()
+
+    def forget(self, source: str) -> None:
+        """Delete the position of a source."""
+        self._positions[source] = None
+        self._changed = True
 
     def changed(self) -> None:
         """Something else is to be kept."""

@@ -16,8 +16,9 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pfwatch.daemon.keeper import InThread, Keeper
+from pfwatch.daemon.readers import Readers
 from pfwatch.daemon.settings import DaemonSettings
-from pfwatch.daemon.watched import Watched
+from pfwatch.daemon.watched import Watched, withdraw
 from pfwatch.loss import Loss
 from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.pipeline import Outcome, Pipeline, Settings
@@ -97,8 +98,13 @@ class Daemon:
         self._watched = Watched(self._settings.source, saved.positions, self._zone, self._now)
 
     async def _serve(self, store: Store, in_thread: InThread) -> None:
-        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self._read(source)) for source in self._watched.sources]
-        tasks += [asyncio.create_task(self._tick()), asyncio.create_task(self._keeper.work(store, in_thread))]
+        readers = Readers(self._read)
+        readers.match(self._watched.sources)
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(readers.failure()),
+            asyncio.create_task(self._tick(readers)),
+            asyncio.create_task(self._keeper.work(store, in_thread)),
+        ]
         web = None
         try:
             # What is not needed to begin is loaded behind the first look at the log.
@@ -117,7 +123,7 @@ class Daemon:
             # Not "stopping" at a reload: systemd would wait for the end of the process, and kill it.
             reload = self._ending.is_set() and self._end == "reload"
             self._notifier.reloading() if reload else self._notifier.stopping("Committing")
-            await _cancel(tasks)
+            await _cancel([*tasks, *readers.tasks()])
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_WITHIN):
                     await self._keeper.commit(store, in_thread)
@@ -212,12 +218,14 @@ class Daemon:
         if outcome.notifications and self._settings.mail.recipients:
             self._keeper.notify(outcome.notifications)
 
-    async def _tick(self) -> None:
+    async def _tick(self, readers: Readers) -> None:
         """Let time pass where the log is silent, feed the watchdog, say how it goes."""
         said, seen, fed = self._now(), -1, time.monotonic()
         interval = self._notifier.watchdog_interval
         while True:
             await asyncio.sleep(min(self._tick_interval, interval or self._tick_interval))
+            self._watched.refresh()
+            readers.match(self._watched.sources)
             self._look_at_sources()
             at_end = self._watched.at_end()
             if at_end:
@@ -235,7 +243,16 @@ class Daemon:
         for source in self._watched.sources:
             while source.notes:
                 self._say(4, f"{source.name}: {source.notes.pop(0)}")
-        if self._watched.look(self.pipeline.counters):
+        while self._watched.ended:
+            name = self._watched.ended.pop()
+            self.pipeline.release(name)
+            withdraw(self.pipeline.counters, name)
+            self._say(6, f"{name} is gone, and no source any more")
+        while self._watched.forgotten:
+            name = self._watched.forgotten.pop()
+            self.pipeline.forget(name)
+            self._keeper.forget(name)
+        if self._watched.look(self.pipeline.counters, self.pipeline.newest):
             problem = self._watched.problem
             self._say(*((4, problem) if problem else (6, "every source can be read again")))
             self._notifier.status(self._status())

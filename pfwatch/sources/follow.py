@@ -17,7 +17,7 @@ from typing import BinaryIO
 from pfwatch.loss import Loss
 from pfwatch.position import Block, FilePosition
 from pfwatch.sources import gaps
-from pfwatch.sources.doorbell import Doorbell
+from pfwatch.sources.doorbell import Doorbells
 from pfwatch.sources.errors import explain
 from pfwatch.sources.identity import FINGERPRINT_BYTES, length_of
 from pfwatch.sources.openlog import CompressedLog, OpenLog, ReplacedError, open_log
@@ -46,8 +46,12 @@ class FileFollower:
         position: FilePosition | None = None,
         start_at: Callable[[BinaryIO], int] | None = None,
         now: Callable[[], float] = time.time,
+        doorbells: Doorbells | None = None,
     ) -> None:
-        """`start_at` finds the offset of the line to begin with when there is no position; without it, the first."""
+        """`start_at` finds the offset of the line to begin with when there is no position; without it, the first.
+
+        Logs that share `doorbells` share the watch on their directory.
+        """
         self.name = path
         self.problem: str | None = None
         """Why the log cannot be read at present."""
@@ -61,6 +65,8 @@ class FileFollower:
         """Set by `blocks` whenever nothing is left unread, be there ever a line or not."""
         self._settings = settings
         self._position = position
+        self._quiet = False
+        """The last `poll` found the end of the path's file."""
         self._last_note = ""
         self._truncated = False
         """The file in which the position is was seen to lose its content."""
@@ -68,8 +74,18 @@ class FileFollower:
         """A loss was found since the last block: its position must not be told without the one behind the gap."""
         self._start_at = start_at
         self._now = now
+        self._doorbells = doorbells or Doorbells()
         self._logs: deque[OpenLog] = deque()
         """The file being read, then those that come after it."""
+
+    @property
+    def position(self) -> FilePosition | None:
+        """Behind the last block."""
+        return self._position
+
+    def files(self) -> set[tuple[int, int]]:
+        """Device and inode of each file that is open."""
+        return {(log.device, log.inode) for log in self._logs}
 
     def close(self) -> None:
         """Let go of the files; `poll` would open them again at the last block's end."""
@@ -81,9 +97,9 @@ class FileFollower:
         """Blocks for ever. Close it (contextlib.aclosing) to let go of the files and of the watch on the directory."""
         interval = self._settings.poll_interval
         try:
-            with Doorbell(str(Path(self.name).parent)) as doorbell:
-                if doorbell.problem:
-                    self.notes.append(doorbell.problem)
+            with self._doorbells.bell(str(Path(self.name).parent)) as bell:
+                if bell.problem:
+                    self.notes.append(bell.problem)
                 while True:
                     block = self.poll()
                     if self.at_end:
@@ -94,7 +110,7 @@ class FileFollower:
                         interval = self._settings.poll_interval / _HOT
                         yield block
                     # Also when more is there: other tasks get their turn between two blocks.
-                    await doorbell.wait(interval) if self.at_end else await asyncio.sleep(0)
+                    await bell.wait(interval) if self.at_end else await asyncio.sleep(0)
                     if block is None:
                         interval = min(interval * _COOLING, self._settings.poll_interval)
         finally:
@@ -102,8 +118,10 @@ class FileFollower:
 
     def poll(self) -> Block | None:
         """Read at most one block. None: no whole line in this step; whether more is to be read, `at_end` says."""
-        self.at_end = False
         newest = self._look()
+        if self._quiet and newest and self._is_as_it_was(newest):
+            return None
+        self.at_end = self._quiet = False
         if not self._logs and not self._begin():
             self.at_end = True
             return None
@@ -119,7 +137,7 @@ class FileFollower:
         more = len(self._logs) > 1 or self._is_another(newest)
         if not lines and log.at_end and more:
             return self._leave(log)
-        self.at_end = log.at_end and not more
+        self.at_end = self._quiet = log.at_end and not more
         return self._block(log, lines) if lines or self._passed_gap else None
 
     def _block(self, log: OpenLog, lines: bytes) -> Block:
@@ -137,6 +155,17 @@ class FileFollower:
             return None
         self.problem = None
         return status
+
+    def _is_as_it_was(self, newest: os.stat_result) -> bool:
+        """Whether the open file still is at the path, untouched: most looks end here, for a quarter of the cost."""
+        log = self._logs[0] if self._logs else None
+        return (
+            log is not None
+            and newest.st_ino == log.inode
+            and newest.st_size == log.seen
+            and newest.st_mtime == log.modified
+            and newest.st_dev == log.device
+        )
 
     def _is_another(self, newest: os.stat_result | None) -> bool:
         """Whether the path is another file now, and its writer there already."""

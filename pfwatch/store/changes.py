@@ -3,6 +3,8 @@
 Enters: nothing. Leaves: plain values. This file must never know how they are stored.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from pfwatch.alerting.notification import Notification
@@ -31,8 +33,8 @@ class LossRow(msgspec.Struct, frozen=True):
 class Changes(msgspec.Struct):
     """One step forward: all of it becomes durable, or nothing."""
 
-    positions: dict[str, Position] = {}
-    """By source."""
+    positions: Mapping[str, Position | None] = {}
+    """By source; None deletes."""
     counters: dict[CounterKey, float] = {}
     """Absolute values of those that changed."""
     kept: dict[str, dict[bytes, bytes | None]] = {}

@@ -74,8 +74,10 @@ class Store:
             write = self._database.executemany
             write(
                 "INSERT OR REPLACE INTO positions VALUES (?, ?)",
-                [(source, _encode(position)) for source, position in changes.positions.items()],
+                [(source, _encode(position)) for source, position in changes.positions.items() if position],
             )
+            forgotten = [(source,) for source, position in changes.positions.items() if position is None]
+            write("DELETE FROM positions WHERE source = ?", forgotten)
             write(
                 "INSERT OR REPLACE INTO counters VALUES (?, ?, ?)",
                 [(name, _encode(labels), value) for (name, labels), value in changes.counters.items()],
