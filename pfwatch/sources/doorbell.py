@@ -67,7 +67,7 @@ class Doorbells:
 
     def _refuse(self, directory: str, problem: str) -> str:
         self._refused = True
-        return f"no notice of rotations in {directory} ({problem}); looking regularly instead"
+        return f"no notice of rotations in {directory} ({problem}); looking regularly instead, by which no line is lost"
 
     def _end_if_unused(self) -> None:
         if self._observer and not self._doors:

@@ -5,6 +5,7 @@ The follower is driven step by step: `Log` does to real files what syslog daemon
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import gzip
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from pfwatch.position import Block, FilePosition
+from pfwatch.sources.doorbell import Doorbells
 from pfwatch.sources.follow import FileFollower
 from pfwatch.sources.settings import SourceSettings
 
@@ -655,6 +657,49 @@ async def test_a_rotation_rings_the_bell_long_before_the_next_look(log: Log) -> 
         log.path.rename(log.old)
         new.rename(log.path)
         assert (await waiting).data == b"two\n"
+
+
+@contextlib.contextmanager
+def no_inotify_instance_left(user: int) -> Iterator[None]:
+    """Be a user who has as many as the kernel allows, for real; nobody else notices."""
+    library = ctypes.CDLL(None, use_errno=True)
+    opened = []
+    os.seteuid(user)
+    try:
+        while (instance := library.inotify_init()) >= 0:
+            opened.append(instance)
+        assert ctypes.get_errno() == errno.EMFILE
+        yield
+    finally:
+        os.seteuid(0)
+        for instance in opened:
+            os.close(instance)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A directory that every user may enter."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, whose inotify instances are used up")
+async def test_at_the_limit_of_inotify_it_is_said_once_and_rotations_are_found_by_looking(open_folder: Path) -> None:
+    doorbells = Doorbells()
+    logs = [open_folder / "one.log", open_folder / "two.log"]
+    followers = [FileFollower(str(log), SETTINGS, doorbells=doorbells) for log in logs]
+    for log, follower in zip(logs, followers, strict=True):
+        log.write_bytes(lines(0, 3))
+        async with asyncio.timeout(10), contextlib.aclosing(follower.blocks()) as blocks:
+            with no_inotify_instance_left(user=61_234):
+                assert (await anext(blocks)).data == lines(0, 3)
+            log.rename(f"{log}.1")
+            log.write_bytes(lines(3, 6))
+            assert (await anext(blocks)).data == lines(3, 6)
+    (note,) = followers[0].notes + followers[1].notes
+    assert note.startswith(f"no notice of rotations in {open_folder} (inotify instance limit reached)")
+    assert note.endswith("looking regularly instead, by which no line is lost")
 
 
 async def test_where_the_kernel_watches_nothing_more_looking_goes_on(log: Log) -> None:
