@@ -34,6 +34,7 @@ from pfwatch.metrics.tallies import tally as count_tally
 from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
+from pfwatch.records.folds import Folds
 from pfwatch.records.header import postfix_tag
 from pfwatch.records.losses import read_losses
 from pfwatch.records.time import TimeReader
@@ -77,6 +78,10 @@ class Pipeline:
         self._scanners: dict[str, Scanner] = {}
         self._times: dict[str, TimeReader] = {}
         """The clock of each source."""
+        self._folds: dict[str, Folds] = {}
+        self._saved_folds: dict[bytes, bytes] = {}
+        self._kept_folds: set[bytes] = set()
+        """Sources whose fold is kept since the last `drain`."""
         self._detector = Detector(settings.detection, keep=keep)
         self._planner = Planner(settings.alerts, self._detector)
         self._evicted: dict[str, int] = {}
@@ -92,7 +97,8 @@ class Pipeline:
         live (None: the log's own time is all there is); seconds since the epoch.
         """
         scanner = self._scanner(source)
-        scanner.scan(block, reference)
+        for piece in self._folds[source].pieces(block, reference, live=clock is not None):
+            scanner.scan(piece, reference)
         tally = scanner.take(counts=False)
         outcome = Outcome(events=self._sessions.take_unbuilt(), tally=tally)
         if tally.foreign:  # which such lines are
@@ -140,6 +146,7 @@ class Pipeline:
         """A source is not read at present: hold no more of it than what must be known when it comes back."""
         scanner = self._scanners.pop(source, None)
         self._times.pop(source, None)
+        self._folds.pop(source, None)
         if scanner:
             self._count_plain(scanner.take())
             self._released[source.encode()] = self._saved_scanners[source.encode()] = scanner.state()
@@ -163,12 +170,17 @@ class Pipeline:
         kept = self._sessions.drain() | self._detector.drain() | {"planner": self._planner.drain()}
         kept["scanner"], self._released = self._released, {}
         kept["scanner"] |= {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
+        folds = {source.encode(): folds.state() for source, folds in self._folds.items()}
+        kept["fold"] = {source: state for source, state in folds.items() if state or source in self._kept_folds}
+        self._kept_folds = {source for source, state in folds.items() if state}
         return {part: rows for part, rows in kept.items() if rows}
 
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
         """Go on with what `drain` gave."""
         self._sessions.restore(saved)
         self._detector.restore(saved)
+        self._saved_folds = dict(saved.get("fold", {}))
+        self._kept_folds = set(self._saved_folds)
         self._planner.restore(saved.get("planner", {}))
         self._saved_scanners = dict(saved.get("scanner", {}))
         self._wake_at = 0.0
@@ -177,9 +189,12 @@ class Pipeline:
         scanner = self._scanners.get(source)
         if scanner is None:
             times = self._times[source] = TimeReader(self._settings.zone, self._settings.year)
+            self._folds[source] = Folds(times, self._settings.zone)
             scanner = self._scanners[source] = Scanner(
                 self._sessions, times, every_event=self._every_event, dovecot=self._settings.dovecot
             )
+            if source.encode() in self._saved_folds:
+                self._folds[source].restore(self._saved_folds.pop(source.encode()))
             if source.encode() in self._saved_scanners:
                 scanner.restore(self._saved_scanners[source.encode()])
         return scanner
