@@ -169,11 +169,19 @@ def test_a_new_year_in_files_that_were_rotated_long_ago() -> None:
 
 @pytest.mark.parametrize("stamp", [bsd(BERLIN), rfc3339(BERLIN)])
 def test_a_clock_set_back_an_hour_while_running_loses_and_doubles_nothing(stamp: Stamp) -> None:
-    """The moments are those that the log says; an attack before and one after the change are told, both."""
+    """The moments are those that the log says; attacks before and after the change are told, one that had begun
+    before with few attempts, too.
+    """
     before = datetime(2026, 11, 19, 12, 0, tzinfo=UTC)
     reading, expected = Reading(), []
-    for client, begin in (("192.0.2.7", before), ("192.0.2.8", before - timedelta(minutes=58))):
-        for second in range(0, 120, 10):
+    after = before - timedelta(minutes=58)
+    for client, begin, attempts in (
+        ("192.0.2.7", before, 12),
+        ("192.0.2.9", before, 5),
+        ("192.0.2.8", after, 12),
+        ("192.0.2.9", after, 10),
+    ):
+        for second in range(0, attempts * 10, 10):
             moment = begin + timedelta(seconds=second)
             line = f"{stamp(moment)} {BODY}\n".replace("192.0.2.7", client).encode()
             reading.feed(line, moment.timestamp(), live=True)
@@ -183,6 +191,7 @@ def test_a_clock_set_back_an_hour_while_running_loses_and_doubles_nothing(stamp:
     assert [(one.subject, one.rule) for one in opened] == [
         ("192.0.2.7", "auth-bruteforce"),
         ("192.0.2.8", "auth-bruteforce"),
+        ("192.0.2.9", "auth-bruteforce"),
     ]
     reading.pipeline.drain()
     failures = reading.pipeline.counters.shown().counters["postfix_sasl_failures_total"]
