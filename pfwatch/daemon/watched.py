@@ -23,6 +23,8 @@ from pfwatch.sources.source import Source
 GONE_AFTER: Final = 60.0
 """Seconds after which a log that a pattern found, and whose file is gone, is no source any more: longer than a rotation
 leaves a log without a file."""
+MOST_FOUND: Final = 500
+"""Logs that patterns find: each holds a file open, and systemd allows a service 1,024."""
 FORGOTTEN_AFTER: Final = 7 * 86_400
 """Seconds after its last line from which the place in such a log is not kept any more: if it came back, it would be
 read as a new one."""
@@ -52,6 +54,7 @@ class Watched:
         self._doorbells = Doorbells()
         self._gone: dict[str, float] = {}
         """Logs found by a pattern whose file is gone, and since when."""
+        self._too_many = False
         self.problem: str | None = None
         self.ended: list[str] = []
         """Sources that are not read any more; whoever lets go of them clears it."""
@@ -73,6 +76,7 @@ class Watched:
         """See which files the patterns mean now."""
         if not self._patterns:
             return
+        self._too_many = False
         named = {source.name for source in self._always}
         open_files = {file for one in self.sources if isinstance(one, FileFollower) for file in one.files()}
         open_files |= {file for name in named if (file := _identity(name))}
@@ -82,6 +86,9 @@ class Watched:
                 continue
             file = _identity(path)
             if file and file not in open_files:  # else the same file under two names
+                if len(self._found) >= MOST_FOUND:
+                    self._too_many = True
+                    break
                 open_files.add(file)
                 self._found[path] = self._file(path)
                 self._known.add(path)
@@ -100,9 +107,15 @@ class Watched:
     def look(self, counters: Counters, newest: Callable[[str], float | None]) -> bool:
         """See how the sources are; whether `problem` is another one than before. `newest`: a source's latest record."""
         sources = self.sources
-        problem = "; ".join(f"{one.name} {one.problem}" for one in sources if one.problem) or None
+        problems = [f"{one.name} {one.problem}" for one in sources if one.problem]
         if not sources:
-            problem = f"{', '.join(self._patterns)}: no file has such a name; check the pattern"
+            problems.append(f"{', '.join(self._patterns)}: no file has such a name; check the pattern")
+        if self._too_many:
+            problems.append(
+                f"{', '.join(self._patterns)}: more than {MOST_FOUND} files have such a name, and the others are not "
+                "read; narrow the pattern"
+            )
+        problem = "; ".join(problems) or None
         now = self._now()
         lags = {one.name: _lag(one, newest(one.name), now) for one in sources}
         # Beyond the cap of a label several sources share a series, and the last one counts: the worst.

@@ -70,8 +70,8 @@ class FileFollower:
         self._last_note = ""
         self._truncated = False
         """The file in which the position is was seen to lose its content."""
-        self._passed_gap = False
-        """A loss was found since the last block: its position must not be told without the one behind the gap."""
+        self._gaps: list[Loss] = []
+        """Lost before the file that will come after those that are open."""
         self._start_at = start_at
         self._now = now
         self._doorbells = doorbells or Doorbells()
@@ -92,6 +92,7 @@ class FileFollower:
         for log in self._logs:
             log.close()
         self._logs.clear()
+        self._gaps.clear()  # they are found again
 
     async def blocks(self) -> AsyncGenerator[Block, None]:
         """Blocks for ever. Close it (contextlib.aclosing) to let go of the files and of the watch on the directory."""
@@ -138,11 +139,12 @@ class FileFollower:
         if not lines and log.at_end and more:
             return self._leave(log)
         self.at_end = self._quiet = log.at_end and not more
-        return self._block(log, lines) if lines or self._passed_gap else None
+        return self._block(log, lines) if lines or log.gaps else None
 
     def _block(self, log: OpenLog, lines: bytes) -> Block:
         self._position = log.position()
-        self._passed_gap = False
+        self.losses += log.gaps
+        log.gaps = []
         reference = log.modified if len(self._logs) > 1 else self._now()
         return Block(self.name, lines, reference, self._position, caught_up=self.at_end)
 
@@ -188,7 +190,7 @@ class FileFollower:
             self._find_place(self._position, newest)
         if newest:
             # An empty one after a rotated one waits: the writer may still be in the rotated one.
-            self._logs.append(newest) if newest.size() > 0 or not self._logs else newest.close()
+            self._append(newest) if newest.size() > 0 or not self._logs else newest.close()
         self._truncated = self._truncated and not self._logs
         return bool(self._logs)
 
@@ -203,12 +205,13 @@ class FileFollower:
             return
         if not newest and not rest.logs:
             return  # wait until there is something to compare
-        unreadable = self._tell_unreadable(rest, position, held=False)
+        logs = rest.without_copies_of(newest)
+        unreadable = self._tell_unreadable(rest, logs, position, held=False)
         if rest.found:
-            self._tell_short_copy(rest.logs[0], position)
+            self._tell_short_copy(logs, position)
         elif not unreadable:
-            self._lose(gaps.gone(position, truncated=self._truncated))
-        self._logs.extend(rest.without_copies_of(newest))
+            self._lose(gaps.gone(position, truncated=self._truncated), logs[0] if logs else None)
+        self._logs.extend(logs)
 
     def _begin_again(self, log: OpenLog) -> None:
         """The file was truncated: what of it was unread may be in a copy beside it."""
@@ -226,11 +229,6 @@ class FileFollower:
         self._logs.popleft().close()
         return block
 
-    def _leave_unread(self, log: OpenLog) -> None:
-        """Go over to the next file, though this one was not read to its end."""
-        if len(self._logs) > 1 or self._find_next(log):
-            self._logs.popleft().close()
-
     def _find_next(self, log: OpenLog) -> bool:
         try:
             newest = open_log(self.name, Path(self.name), self._settings)
@@ -243,12 +241,12 @@ class FileFollower:
             self._go_on(newest, position)
         else:  # more than one rotation since the last look leaves files between
             rest = open_rest(position, self._settings)
-            self._tell_unreadable(rest, position, held=True)
             between = rest.without_copies_of(newest)
+            self._tell_unreadable(rest, between, position, held=True)
             if rest.found:
                 between.pop(0).close()
             self._logs.extend(between)
-        self._logs.append(newest)
+        self._append(newest)
         return True
 
     def _first_offset(self, log: OpenLog) -> int:
@@ -260,38 +258,50 @@ class FileFollower:
     def _go_on(self, log: OpenLog, position: FilePosition) -> None:
         size = log.size()
         if size < position.offset:
-            self._lose(gaps.cut_off(position, size))
+            self._lose(gaps.cut_off(position, size), log)
         log.go_to(min(size, position.offset))
 
-    def _tell_short_copy(self, copy: OpenLog, position: FilePosition) -> None:
-        unread = copy.unread()
-        if unread is not None and copy.inode != position.inode:
-            self._lose(gaps.short_copy(position, unread))
+    def _append(self, newest: OpenLog) -> None:
+        newest.gaps += self._gaps
+        self._gaps.clear()
+        self._logs.append(newest)
 
-    def _tell_unreadable(self, rest: Rest, position: FilePosition, *, held: bool) -> bool:
+    def _tell_short_copy(self, logs: list[OpenLog], position: FilePosition) -> None:
+        unread = logs[0].unread()
+        if unread is not None and logs[0].inode != position.inode:
+            self._lose(gaps.short_copy(position, unread), logs[1] if len(logs) > 1 else None)
+
+    def _tell_unreadable(self, rest: Rest, logs: list[OpenLog], position: FilePosition, *, held: bool) -> bool:
         """Rotated files that hold what was not read, and cannot be opened; whether there are any."""
-        found = [gaps.unreadable(position, path, error, found=rest.found, held=held) for path, error in rest.unreadable]
-        for loss in found:
-            self._lose(loss)
-        return any(found)
+        found = False
+        for path, error, follower in rest.unreadable:
+            loss = gaps.unreadable(position, path, error, found=rest.found, held=held)
+            self._lose(loss, follower if follower in logs else None)
+            found = found or loss is not None
+        return found
 
     def _unreadable(self, log: OpenLog, error: OSError, is_another: bool) -> None:
         if isinstance(log, CompressedLog):
-            self._lose(gaps.damaged(error))
+            self._lose(gaps.damaged(error), self._following())
         elif error.errno == errno.ESTALE:  # a network file system says so of a file that another machine replaced
             self._position = log.position()
             self.close()
         elif is_another or len(self._logs) > 1:
-            self._lose(gaps.given_up(error, log.unread()))
-            self._leave_unread(log)
+            loss = gaps.given_up(error, log.unread())
+            if len(self._logs) > 1 or self._find_next(log):
+                self._lose(loss, self._following())
+                self._logs.popleft().close()
         else:
             self.problem = explain(self.name, error)
             self.at_end = True
 
-    def _lose(self, loss: Loss | None) -> None:
+    def _following(self) -> OpenLog | None:
+        return self._logs[1] if len(self._logs) > 1 else None
+
+    def _lose(self, loss: Loss | None, before: OpenLog | None) -> None:
+        """Something was lost before this file; None: before the one that is not open yet."""
         if loss:
-            self.losses.append(loss)
-            self._passed_gap = True
+            (before.gaps if before else self._gaps).append(loss)
 
     def _note(self, text: str) -> None:
         if text != self._last_note:  # what is tried again and again is said once

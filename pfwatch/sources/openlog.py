@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from pfwatch.loss import Loss
 from pfwatch.position import FilePosition
 from pfwatch.sources.compression import DamagedError, is_compressed, plain_pieces
 from pfwatch.sources.identity import FINGERPRINT_BYTES, begins_with, fingerprint_of, length_of
@@ -35,6 +36,8 @@ class OpenLog:
         """Size and time of the last write at the last look at which its content was still this."""
         self.at_end = False
         """The last `read` reached the end of the file."""
+        self.gaps: list[Loss] = []
+        """What was lost before this file; told with its first lines, so that the position is behind it then."""
         self._file = file
         self._settings = settings
         self._start = 0

@@ -35,6 +35,15 @@ def rotated_files(path: Path) -> list[list[Path]]:
     return [[files[age] for age in sorted(files)] for files in (counted, dated) if files]
 
 
+class Unreadable(NamedTuple):
+    """A rotated file that cannot be opened."""
+
+    path: Path
+    error: OSError
+    follower: OpenLog | None
+    """The file that comes after it; None: the log itself."""
+
+
 class Rest(NamedTuple):
     """What comes after a position, as far as it can be found."""
 
@@ -42,7 +51,7 @@ class Rest(NamedTuple):
     """Open at their beginning, in order; the first where the position is, if it is `found`."""
     found: bool
     """The file of the position is among them. Else they are files that were written later than it."""
-    unreadable: list[tuple[Path, OSError]]
+    unreadable: list[Unreadable]
     """In which the position, or what comes after it, may be as well."""
 
     def close(self) -> None:
@@ -88,17 +97,17 @@ def _open_rest(position: FilePosition, settings: SourceSettings) -> Rest:
 
 def _search(position: FilePosition, settings: SourceSettings, opened: list[OpenLog]) -> Rest:
     later: list[OpenLog] = []
-    unreadable: list[tuple[Path, OSError]] = []
+    unreadable: list[Unreadable] = []
     for files in rotated_files(Path(position.path)):
         logs: list[OpenLog] = []
-        closed: list[tuple[Path, OSError]] = []
+        closed: list[Unreadable] = []
         for path in reversed(files):
             try:
                 log = open_log(position.path, path, settings)
             except FileNotFoundError:
                 raise
             except OSError as error:
-                closed.append((path, error))
+                closed.append(Unreadable(path, error, logs[0] if logs else None))
                 continue
             opened.append(log)
             logs.insert(0, log)

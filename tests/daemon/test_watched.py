@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pfwatch.daemon.watched import FORGOTTEN_AFTER, GONE_AFTER, Watched, withdraw
+from pfwatch.daemon.watched import FORGOTTEN_AFTER, GONE_AFTER, MOST_FOUND, Watched, withdraw
 from pfwatch.metrics.counters import Counters
 from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.position import FilePosition, Position
@@ -225,6 +225,20 @@ def test_beyond_the_cap_of_a_label_the_worst_source_is_shown(logs: Logs) -> None
     up = logs.gauge("pfwatch_source_up")
     assert up["other"] == 0
     assert {value for name, value in up.items() if name != "other"} == {1}
+
+
+def test_more_files_than_may_be_open_are_said_and_the_first_are_read(logs: Logs) -> None:
+    for number in range(MOST_FOUND + 2):
+        logs.write(f"{number:04}.log", b"")
+    logs.watched.refresh()
+    logs.look()
+    assert len(logs.watched.sources) == MOST_FOUND
+    assert "more than 500 files have such a name" in str(logs.watched.problem)
+    (logs.folder / f"{MOST_FOUND:04}.log").unlink()
+    (logs.folder / f"{MOST_FOUND + 1:04}.log").unlink()
+    logs.watched.refresh()
+    logs.look()
+    assert logs.watched.problem is None
 
 
 async def test_many_logs_in_one_directory_share_one_watch(logs: Logs) -> None:

@@ -518,6 +518,14 @@ def test_a_first_start_begins_where_it_is_told(log: Log) -> None:
     assert len(read) == len(lines(0, 100)) - lines(0, 100).index(b"\n", 2000) - 1
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A directory that every user may enter."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @contextlib.contextmanager
 def as_nobody() -> Iterator[None]:
     os.seteuid(65534)
@@ -549,6 +557,39 @@ def test_a_rotated_file_that_may_not_be_read_is_measured_and_the_others_are_read
             assert (loss.reason, loss.size) == ("unreadable", len(lines(10, 20) if first else lines(20, 40)))
             assert "permission denied: it can be read by root alone" in loss.text
         log.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, whom file modes bind")
+@pytest.mark.parametrize("damaged", [False, True])
+def test_killed_after_each_block_a_gap_between_rotated_files_is_told_once(open_folder: Path, damaged: bool) -> None:
+    log = Log(open_folder / "mail.log")
+    log.write(lines(0, 10))
+    with as_nobody():
+        assert log.read() == lines(0, 10)
+    for first, name in ((10, "mail.log.3"), (300, "mail.log.2"), (600, "mail.log.1")):
+        log.write(lines(first, first + 290))
+        log.path.rename(log.path.with_name(name))
+    log.write(lines(900, 1190))
+    middle = log.path.with_name("mail.log.2")
+    if damaged:
+        middle.write_bytes(gzip.compress(middle.read_bytes())[:200])
+    else:
+        middle.chmod(0o600)
+    read, losses = b"", []
+    with as_nobody():
+        for _ in range(1000):
+            log.restart()
+            block = next((block for _ in range(100) if (block := log.follower.poll()) is not None), None)
+            if block is None:
+                break
+            assert isinstance(block.position, FilePosition)
+            log.position = block.position
+            read += block.data
+            losses += log.follower.losses
+    assert [loss.reason for loss in losses] == ["unreadable"]
+    assert read.startswith(lines(10, 300))
+    assert read.endswith(lines(600, 890) + lines(900, 1190))
+    log.close()
 
 
 def failing(number: int, inode: int) -> Callable[..., bytes]:
@@ -674,14 +715,6 @@ def no_inotify_instance_left(user: int) -> Iterator[None]:
         os.seteuid(0)
         for instance in opened:
             os.close(instance)
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A directory that every user may enter."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, whose inotify instances are used up")
