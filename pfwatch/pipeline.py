@@ -27,13 +27,13 @@ from pfwatch.detection.change import Change
 from pfwatch.detection.detector import Detector
 from pfwatch.detection.settings import DetectionSettings
 from pfwatch.events import Event
-from pfwatch.loss import Loss
+from pfwatch.loss import LOSS_REASONS, Loss
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.metrics.tallies import tally as count_tally
 from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.scanner import Scanner
-from pfwatch.parsing.tally import Tally
+from pfwatch.parsing.tally import FATES, Tally
 from pfwatch.records.folds import Folds
 from pfwatch.records.header import postfix_tag
 from pfwatch.records.losses import read_losses
@@ -126,6 +126,12 @@ class Pipeline:
         self._pass_time(float("inf"), outcome, None)
         self._note(outcome)
         return outcome
+
+    def begin(self, source: str) -> None:
+        """A source will be read: its series exist from now on, at zero, so that `increase()` sees the first of each."""
+        self.counters.add("pfwatch_lines_total", (source, FATES[0]), 0)
+        for metric in ("pfwatch_losses_total", "pfwatch_lines_missed_total", "pfwatch_bytes_missed_total"):
+            self.counters.add(metric, (source, LOSS_REASONS[0]), 0)
 
     def lose(self, source: str, losses: Sequence[Loss]) -> None:
         """Count what a source can never give."""

@@ -168,6 +168,8 @@ class Daemon:
         self._keeper.changed()
 
     async def _read(self, source: Source) -> None:
+        self.pipeline.begin(source.name)
+        self._keeper.changed()
         async with contextlib.aclosing(source.blocks()) as blocks:
             async for block in blocks:
                 # In one step of the loop: what is committed holds a position and the losses before it, or neither.

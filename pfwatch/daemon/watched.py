@@ -61,8 +61,7 @@ class Watched:
         self.forgotten: list[str] = []
         """Sources whose position is not worth keeping; whoever deletes it clears it."""
         self._patterns = tuple(path for path in settings.paths if is_pattern(path))
-        self._always: list[Source] = [self._file(path) for path in settings.paths if path not in self._patterns]
-        # Further kinds of sources (the journal, a receiver of syslog) are always there, too: they are added here.
+        self._always = self._constant()
         self._found: dict[str, FileFollower] = {}
         self.refresh()
         self._forget()
@@ -93,6 +92,12 @@ class Watched:
                 self._found[path] = self._file(path)
                 self._known.add(path)
         self._end_gone(paths)
+
+    def _constant(self) -> list[Source]:
+        """Those that are there from the beginning to the end: logs by their names. Every further kind of source that is
+        configured, such as the journal or a receiver of syslog, is made here, with its position.
+        """
+        return [self._file(path) for path in self._settings.paths if path not in self._patterns]
 
     def at_end(self) -> bool:
         """Nothing is left unread anywhere."""

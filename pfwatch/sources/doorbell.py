@@ -24,7 +24,8 @@ class Doorbells:
     def __init__(self) -> None:
         self._observer: BaseObserver | None = None
         self._doors: dict[str, _Door] = {}
-        self._refused = False
+        self._refused: set[str] = set()
+        """Reasons that were said."""
 
     def bell(self, directory: str) -> "Bell":
         """A context manager for one who waits for this directory."""
@@ -38,8 +39,7 @@ class Doorbells:
                 door = self._doors[directory] = self._watch(directory)
             except OSError as error:
                 self._end_if_unused()
-                problem = error.strerror or str(error)
-                return None if self._refused else self._refuse(directory, problem)
+                return self._refuse(directory, error.strerror or str(error))
         door.bells.add(bell)
         return None
 
@@ -65,9 +65,11 @@ class Doorbells:
         door.watch = self._observer.schedule(door, directory, event_filter=_EVENTS)
         return door
 
-    def _refuse(self, directory: str, problem: str) -> str:
-        self._refused = True
-        return f"no notice of rotations in {directory} ({problem}); looking regularly instead, by which no line is lost"
+    def _refuse(self, directory: str, reason: str) -> str | None:
+        if reason in self._refused:
+            return None
+        self._refused.add(reason)
+        return f"no notice of rotations in {directory} ({reason}); looking regularly instead, by which no line is lost"
 
     def _end_if_unused(self) -> None:
         if self._observer and not self._doors:
