@@ -139,7 +139,8 @@ class FileFollower:
         if not lines and log.at_end and more:
             return self._leave(log)
         self.at_end = self._quiet = log.at_end and not more
-        return self._block(log, lines) if lines or log.gaps else None
+        # Before the first line, too, the place is told: a rotation while pfwatch is down would else be a first start.
+        return self._block(log, lines) if lines or log.gaps or self._position is None else None
 
     def _block(self, log: OpenLog, lines: bytes) -> Block:
         self._position = log.position()
@@ -195,11 +196,14 @@ class FileFollower:
         return bool(self._logs)
 
     def _find_place(self, position: FilePosition, newest: OpenLog | None) -> None:
-        if newest and newest.is_file_of(position):
+        known = length_of(position.fingerprint) > 0
+        if newest and known and newest.is_file_of(position):
             self._go_on(newest, position)
             return
         rest = open_rest(position, self._settings)
-        if newest and not rest.found and newest.holds(position):  # restored or copied from elsewhere
+        # It may be restored or copied from elsewhere. The inode of a file that was empty tells little: what was written
+        # to it since may have been copied away before it was emptied again.
+        if newest and not rest.found and newest.holds(position) and (known or not rest.logs):
             rest.close()
             self._go_on(newest, position)
             return

@@ -90,9 +90,43 @@ def test_lines_come_as_they_are_written(log: Log) -> None:
 
 def test_the_end_is_known_without_a_line(log: Log) -> None:
     log.path.touch()
+    (block,) = log.blocks()
+    assert (block.data, block.caught_up) == (b"", True)
     assert log.follower.poll() is None
     assert log.follower.at_end
     assert log.follower.problem is None
+
+
+@pytest.mark.parametrize("afterwards", ["renamed", "copied", "compressed"])
+def test_an_empty_log_that_was_filled_and_rotated_while_down(log: Log, afterwards: str) -> None:
+    log.write(lines(90, 99), log.old.with_name("mail.log.2"))
+    os.utime(log.old.with_name("mail.log.2"), (3000, 3000))  # from before, and not read
+    log.path.touch()
+    os.utime(log.path, (4000, 4000))
+    assert log.read() == b""
+    log.restart()
+    log.write(lines(0, 10))
+    if afterwards == "copied":
+        shutil.copy2(log.path, log.old)
+        os.truncate(log.path, 0)
+    else:
+        log.path.rename(log.old)
+    if afterwards == "compressed":
+        compressed(log.old)
+    log.write(lines(10, 20))
+    assert log.read() == lines(0, 20)
+    assert log.follower.losses == []
+
+
+@pytest.mark.parametrize("begun", [b"", b"Oct 19 00:00:00"])
+def test_rotated_while_down_before_the_first_whole_line_was_read(log: Log, begun: bytes) -> None:
+    log.write(begun)
+    assert log.read() == b""
+    log.restart()
+    log.write(lines(0, 10)[len(begun) :])
+    log.path.rename(log.old)
+    log.write(lines(10, 20))
+    assert log.read() == lines(0, 20)
 
 
 def test_a_half_line_waits_and_the_position_stands_before_it(log: Log) -> None:

@@ -111,7 +111,8 @@ class Scene:
 
     def run(self, steps: int) -> None:
         self.write()
-        self.look(10_000)  # what was rotated before the first line was read belongs to nobody's past
+        self.finish_line()
+        self.look(10_000)  # what was rotated before the first look belongs to nobody's past
         kinds = (self.write, self.write, self.look, self.look, self.rotate, self.reopen, self.compress, self.kill)
         for _ in range(steps):
             step = self.random.choice(kinds)
