@@ -15,7 +15,7 @@ deadline, and deadlines that lie before an event happen before it; so the story 
 however fast it is read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
 import msgspec
@@ -27,13 +27,16 @@ from pfwatch.detection.change import Change
 from pfwatch.detection.detector import Detector
 from pfwatch.detection.settings import DetectionSettings
 from pfwatch.events import Event
+from pfwatch.loss import LOSS_REASONS, Loss
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.metrics.tallies import count
 from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.scanner import Scanner
-from pfwatch.parsing.tally import Tally
+from pfwatch.parsing.tally import FATES, Tally
+from pfwatch.records.folds import Folds
 from pfwatch.records.header import postfix_tag
+from pfwatch.records.losses import read_losses
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
 
@@ -58,6 +61,8 @@ class Outcome(msgspec.Struct):
     changes: list[Change] = []
     notifications: list[Notification] = []
     tally: Tally | None = None
+    losses: list[Loss] = []
+    """What the lines say that was dropped before it came to the log; counted already."""
 
 
 class Pipeline:
@@ -71,11 +76,19 @@ class Pipeline:
         self._every_event = every_event
         self._sessions = Sessions(keep=keep)
         self._scanners: dict[str, Scanner] = {}
+        self._times: dict[str, TimeReader] = {}
+        """The clock of each source."""
+        self._folds: dict[str, Folds] = {}
+        self._saved_folds: dict[bytes, bytes] = {}
+        self._kept_folds: set[bytes] = set()
+        """Sources whose fold is kept since the last `drain`."""
         self._detector = Detector(settings.detection, keep=keep)
         self._planner = Planner(settings.alerts, self._detector)
         self._dropped: dict[tuple[str, str], int] = {}
         """Metric and rule -> how much of it is counted."""
-        self._saved_scanners: Mapping[bytes, bytes] = {}
+        self._saved_scanners: dict[bytes, bytes] = {}
+        self._released: dict[bytes, bytes | None] = {}
+        """States of scanners that are gone since the last `drain`; None: not to be kept."""
         self._wake_at = float("inf")
 
     def feed(self, block: bytes, source: str, reference: float, clock: float | None = None) -> Outcome:
@@ -85,8 +98,13 @@ class Pipeline:
         live (None: the log's own time is all there is); seconds since the epoch.
         """
         scanner = self._scanner(source)
-        scanner.scan(block, reference)
-        outcome = Outcome(events=self._sessions.take_unbuilt(), tally=scanner.take(counts=False))
+        for piece in self._folds[source].pieces(block, reference, live=clock is not None):
+            scanner.scan(piece, reference)
+        tally = scanner.take(counts=False)
+        outcome = Outcome(events=self._sessions.take_unbuilt(), tally=tally)
+        if tally.foreign:  # which such lines are
+            outcome.losses = read_losses(block, self._times[source])
+            self.lose(source, outcome.losses)
         self._follow(outcome, clock)
         self._count(source, scanner, outcome)
         return outcome
@@ -110,6 +128,42 @@ class Pipeline:
         self._note(outcome)
         return outcome
 
+    def begin(self, source: str) -> None:
+        """A source will be read: its series exist from now on, at zero, so that `increase()` sees the first of each."""
+        self.counters.add("pfwatch_lines_total", (source, FATES[0]), 0)
+        for metric in ("pfwatch_losses_total", "pfwatch_lines_missed_total", "pfwatch_bytes_missed_total"):
+            self.counters.add(metric, (source, LOSS_REASONS[0]), 0)
+
+    def lose(self, source: str, losses: Sequence[Loss]) -> None:
+        """Count what a source can never give."""
+        for loss in losses:
+            labels = source, loss.reason
+            self.counters.add("pfwatch_losses_total", labels)
+            if loss.lines is not None:
+                self.counters.add("pfwatch_lines_missed_total", labels, loss.lines)
+            elif loss.size is not None:
+                self.counters.add("pfwatch_bytes_missed_total", labels, loss.size)
+
+    def newest(self, source: str) -> float | None:
+        """The time of a source's latest record, seconds since the epoch."""
+        scanner = self._scanners.get(source)
+        return scanner.newest() if scanner else None
+
+    def release(self, source: str) -> None:
+        """A source is not read at present: hold no more of it than what must be known when it comes back."""
+        scanner = self._scanners.pop(source, None)
+        self._times.pop(source, None)
+        self._folds.pop(source, None)
+        if scanner:
+            count(self.counters, scanner.take())
+            self._released[source.encode()] = self._saved_scanners[source.encode()] = scanner.state()
+
+    def forget(self, source: str) -> None:
+        """A source does not come back."""
+        self.release(source)
+        self._saved_scanners.pop(source.encode(), None)
+        self._released[source.encode()] = None
+
     def incidents(self) -> list[Change]:
         """The incidents that are open, as changes that have not happened."""
         return [
@@ -121,24 +175,33 @@ class Pipeline:
         """What changed since the last call and must outlive the process, by part. The counters are complete then."""
         self._gather()
         kept = self._sessions.drain() | self._detector.drain() | {"planner": self._planner.drain()}
-        kept["scanner"] = {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
+        kept["scanner"], self._released = self._released, {}
+        kept["scanner"] |= {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
+        folds = {source.encode(): folds.state() for source, folds in self._folds.items()}
+        kept["fold"] = {source: state for source, state in folds.items() if state or source in self._kept_folds}
+        self._kept_folds = {source for source, state in folds.items() if state}
         return {part: rows for part, rows in kept.items() if rows}
 
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
         """Go on with what `drain` gave."""
         self._sessions.restore(saved)
         self._detector.restore(saved)
+        self._saved_folds = dict(saved.get("fold", {}))
+        self._kept_folds = set(self._saved_folds)
         self._planner.restore(saved.get("planner", {}))
-        self._saved_scanners = saved.get("scanner", {})
+        self._saved_scanners = dict(saved.get("scanner", {}))
         self._wake_at = 0.0
 
     def _scanner(self, source: str) -> Scanner:
         scanner = self._scanners.get(source)
         if scanner is None:
-            times = TimeReader(self._settings.zone, self._settings.year)
+            times = self._times[source] = TimeReader(self._settings.zone, self._settings.year)
+            self._folds[source] = Folds(times, self._settings.zone)
             scanner = self._scanners[source] = Scanner(
                 self._sessions, times, every_event=self._every_event, dovecot=self._settings.dovecot
             )
+            if source.encode() in self._saved_folds:
+                self._folds[source].restore(self._saved_folds.pop(source.encode()))
             if source.encode() in self._saved_scanners:
                 scanner.restore(self._saved_scanners[source.encode()])
         return scanner

@@ -17,6 +17,11 @@ class FilePosition(msgspec.Struct, frozen=True, tag="file"):
     beginning of a log (a time and a host) is not."""
     offset: int
     """Bytes of whole lines read; the next block begins here. For a compressed file: of its decompressed content."""
+    size: int = 0
+    """Bytes in the file when it was read: what is between offset and this was seen, and not read yet. 0: not known."""
+    modified: float = 0.0
+    """When the file had been written last then, seconds since the epoch: rotated files written later than this one
+    come after it. 0: not known."""
 
 
 class JournalPosition(msgspec.Struct, frozen=True, tag="journal"):
@@ -38,7 +43,8 @@ class Block(msgspec.Struct, frozen=True):
     source: str
     """The source's name, as metrics and messages show it: the path, `stdin`, `journal`."""
     data: bytes
-    """Ends with a line feed. A line that was longer than the reader's bound is cut at it, never dropped."""
+    """Ends with a line feed. A line that was longer than the reader's bound is cut at it, never dropped. Empty where a
+    source passed a gap without a line: only the position moved."""
     reference: float
     """The newest moment that a record in it can have, seconds since the epoch: the file's modification time, live the
     time of reading. Years are inferred from it."""

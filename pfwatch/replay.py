@@ -18,6 +18,7 @@ from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import FATES, Tally
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block
+from pfwatch.records.folds import Folds
 from pfwatch.records.time import TimeReader, stamp
 from pfwatch.sessions import Sessions
 from pfwatch.sources.archive import read_file, read_stream
@@ -109,13 +110,16 @@ def _scanned(
     paths: Iterable[str], settings: Settings, source: SourceSettings, sessions: Sessions, **how: bool
 ) -> Iterator[Scanner]:
     """The scanner of each block's source, behind the block."""
-    scanners: dict[str, Scanner] = {}
+    scanners: dict[str, tuple[Scanner, Folds]] = {}
     for block in blocks(paths, source):
         if block.source not in scanners:
             times = TimeReader(settings.zone, settings.year)
-            scanners[block.source] = Scanner(sessions, times, dovecot=settings.dovecot, **how)
-        scanners[block.source].scan(block.data, block.reference)
-        yield scanners[block.source]
+            scanner = Scanner(sessions, times, dovecot=settings.dovecot, **how)
+            scanners[block.source] = scanner, Folds(times, settings.zone)
+        scanner, folds = scanners[block.source]
+        for piece in folds.pieces(block.data, block.reference, live=False):
+            scanner.scan(piece, block.reference)
+        yield scanner
 
 
 def size_of(paths: Iterable[str]) -> int | None:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 CORE = (
     "table",
     "position",
+    "loss",
     "events",
     "records",
     "parsing",

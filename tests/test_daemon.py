@@ -401,6 +401,112 @@ async def test_a_log_that_is_not_there_yet_is_said_and_read_when_it_appears(
         await pfwatch.says("every source can be read again")
 
 
+async def test_the_logs_of_several_hosts_by_one_pattern_with_new_ones_while_it_runs(
+    tmp_path: Path, configure: Configure
+) -> None:
+    configure(log=tmp_path / "hosts" / "*" / "mail.log", group_wait="1h")
+    logs = [tmp_path / "hosts" / host / "mail.log" for host in ("mx1", "mx2", "mx3")]
+    for log in logs:
+        log.parent.mkdir(parents=True)
+    for log in logs[:2]:
+        log.write_bytes(story(time.time()))
+    async with start(tmp_path) as pfwatch:
+        for log in logs[:2]:
+            await pfwatch.until(len(STORY), "pfwatch_lines_total", source=str(log))
+        logs[2].write_bytes(story(time.time()))
+        await pfwatch.until(len(STORY), "pfwatch_lines_total", source=str(logs[2]))
+        logs[2].rename(logs[2].with_name("mail.log.1"))
+        logs[2].write_bytes(story(time.time()))
+        await pfwatch.until(2 * len(STORY), "pfwatch_lines_total", source=str(logs[2]))
+        await pfwatch.end(signal.SIGKILL)
+    with logs[0].open("ab") as file:
+        file.write(story(time.time()))
+    async with start(tmp_path) as pfwatch:
+        await pfwatch.until(5 * len(STORY), "pfwatch_lines_total")
+        assert await pfwatch.sum_of("pfwatch_source_up") == 3
+        assert await pfwatch.end(signal.SIGTERM) == 0
+    assert len(asked(tmp_path, "SELECT source FROM positions")) == 3
+
+
+async def test_a_log_that_vanished_while_down_is_said_counted_and_kept_once(
+    tmp_path: Path, configure: Configure
+) -> None:
+    configure()
+    log, name = tmp_path / "mail.log", str(tmp_path / "mail.log")
+    async with start(tmp_path) as pfwatch:
+        async with httpx.AsyncClient() as client:
+            text = (await client.get(f"{pfwatch.address}/metrics")).text
+            while f'pfwatch_losses_total{{reason="rotated_away",source="{name}"}} 0.0' not in text:  # before the first
+                text = (await client.get(f"{pfwatch.address}/metrics")).text
+        append(tmp_path, story(time.time()))
+        await pfwatch.until(len(STORY), "pfwatch_lines_total")
+        assert await pfwatch.end(signal.SIGTERM) == 0
+    log.unlink()
+    log.touch()
+    async with start(tmp_path, ready=False, JOURNAL_STREAM="8:1") as pfwatch:  # and no line comes
+        assert "<4>" in await pfwatch.says("is not beside it as a rotated one")
+        await pfwatch.says("metrics on ")
+        await pfwatch.until(1, "pfwatch_losses_total", source=name, reason="rotated_away")
+        await pfwatch.end(signal.SIGKILL)
+    async with start(tmp_path) as pfwatch:
+        append(tmp_path, story(time.time()))
+        await pfwatch.until(2 * len(STORY), "pfwatch_lines_total")
+        assert await pfwatch.sum_of("pfwatch_losses_total") == 1
+        assert await pfwatch.end(signal.SIGTERM) == 0
+    ((at, source, reason, lines),) = asked(tmp_path, "SELECT at, source, reason, lines FROM losses")
+    assert (source, reason, lines) == (name, "rotated_away", None)
+    assert isinstance(at, float)
+    assert 0 <= time.time() - at < PATIENCE * 3
+
+
+def memory(process: int, what: str) -> int:
+    """`VmRSS` now or `VmHWM` at most, in bytes."""
+    (kilobytes,) = re.findall(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    return int(kilobytes) * 1024
+
+
+async def test_a_disk_that_takes_no_commit_does_not_stop_the_reading_of_a_flood(
+    tmp_path: Path, configure: Configure
+) -> None:
+    configure(group_wait="1h", more="[detection.tls-client-failures]\nenabled = false")
+    flood, last = 600, time.time()
+    async with start(tmp_path) as pfwatch:
+        append(tmp_path, story(last - 3600) * 5)
+        await pfwatch.until(5 * len(STORY), "pfwatch_lines_total")
+        before = memory(pfwatch.process.pid, "VmRSS")
+        with contextlib.closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as disk:
+            disk.execute("BEGIN IMMEDIATE")  # nobody else can write now
+            append(tmp_path, story(last - 60) * flood + story(last))
+            while await pfwatch.sum_of("pfwatch_source_last_record_timestamp_seconds") < int(last):
+                pass
+            while await pfwatch.sum_of("pfwatch_source_lag_seconds") != 0:
+                pass
+            assert await pfwatch.sum_of("pfwatch_lines_total") < (5 + flood) * len(STORY)  # nothing is shown too early
+            disk.execute("ROLLBACK")
+        await pfwatch.until((5 + flood + 1) * len(STORY), "pfwatch_lines_total")
+        assert await pfwatch.sum_of("postfix_sasl_failures_total") == (5 + flood + 1) * FAILED
+        assert memory(pfwatch.process.pid, "VmHWM") - before < 24 * 1024 * 1024
+        assert await pfwatch.end(signal.SIGTERM) == 0
+    size = (tmp_path / "mail.log").stat().st_size
+    assert asked(tmp_path, "SELECT json_extract(position, '$.offset') FROM positions") == [(size,)]
+
+
+async def test_a_mail_server_that_never_answers_does_not_stop_the_reading(tmp_path: Path, configure: Configure) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        configure(silent.getsockname()[1])
+        async with start(tmp_path) as pfwatch:
+            append(tmp_path, story(time.time()))
+            connection, _ = await asyncio.get_running_loop().run_in_executor(None, silent.accept)
+            with connection:  # and not a word
+                for more in range(2, 6):
+                    append(tmp_path, story(time.time()))
+                    await pfwatch.until(more * len(STORY), "pfwatch_lines_total")
+                assert await pfwatch.sum_of("pfwatch_notifications_total") == 0
+                assert await pfwatch.end(signal.SIGTERM) == 0
+
+
 async def test_the_second_daemon_on_one_state_ends_and_names_the_first(tmp_path: Path, configure: Configure) -> None:
     configure()
     async with start(tmp_path) as first, start(tmp_path, ready=False) as second:

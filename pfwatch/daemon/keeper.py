@@ -10,20 +10,22 @@ transaction; only then it is shown on /metrics and mailed.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
 
 from pfwatch.alerting.notification import Notification
 from pfwatch.pipeline import Pipeline
 from pfwatch.position import Block, Position
-from pfwatch.store.changes import Changes
+from pfwatch.store.changes import Changes, LossRow
 from pfwatch.store.database import Store
 from pfwatch.store.errors import StateError
+from pfwatch.store.losses import MOST_LOSSES
 from pfwatch.store.settings import StoreSettings
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs something in the one thread that the database belongs to."""
-_RETRY = 5.0
+_RETRY: Final = 5.0
 """Seconds between two attempts to commit what could not be."""
 
 
@@ -34,8 +36,9 @@ class Keeper:
         self._settings = settings
         self._pipeline = pipeline
         self._say = say
-        self._positions: dict[str, Position] = {}
+        self._positions: dict[str, Position | None] = {}
         self._outbox: list[Notification] = []
+        self._losses: deque[LossRow] = deque(maxlen=MOST_LOSSES)
         self._uncommitted: Changes | None = None
         """Collected, but the commit failed."""
         self._unsaved = 0
@@ -52,8 +55,18 @@ class Keeper:
         if self._unsaved >= self._settings.commit_bytes:
             self._now.set()
 
+    def forget(self, source: str) -> None:
+        """Delete the position of a source."""
+        self._positions[source] = None
+        self._changed = True
+
     def changed(self) -> None:
         """Something else is to be kept."""
+        self._changed = True
+
+    def lost(self, losses: Iterable[LossRow]) -> None:
+        """These are to be kept, together with the positions behind them."""
+        self._losses.extend(losses)
         self._changed = True
 
     def notify(self, notifications: list[Notification]) -> None:
@@ -97,6 +110,8 @@ class Keeper:
         if not self._unsaved and not self._changed and not self._positions:
             return None
         kept = self._pipeline.drain()  # first, for it brings the counters up to date
-        changes = Changes(self._positions, self._pipeline.counters.changed(), kept, self._outbox)
+        counters = self._pipeline.counters.changed()
+        changes = Changes(self._positions, counters, kept, self._outbox, list(self._losses))
         self._positions, self._outbox, self._unsaved, self._changed = {}, [], 0, False
+        self._losses.clear()
         return changes

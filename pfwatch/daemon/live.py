@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -16,12 +16,15 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pfwatch.daemon.keeper import InThread, Keeper
+from pfwatch.daemon.readers import Readers
 from pfwatch.daemon.settings import DaemonSettings
-from pfwatch.daemon.watched import Watched
+from pfwatch.daemon.watched import Watched, withdraw
+from pfwatch.loss import Loss
 from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block
 from pfwatch.sources.source import Source
+from pfwatch.store.changes import LossRow
 from pfwatch.store.database import Store
 from pfwatch.systemd import Notifier
 
@@ -29,6 +32,8 @@ End = Literal["stopped", "reload"]
 _STOP_WITHIN = 4.0
 """Seconds in which a stop must be done; systemd is promised five."""
 _STATUS_EVERY = 10.0
+_SAID_AT_ONCE = 5
+"""Losses of one block that are said one by one."""
 
 
 class Daemon:
@@ -93,8 +98,13 @@ class Daemon:
         self._watched = Watched(self._settings.source, saved.positions, self._zone, self._now)
 
     async def _serve(self, store: Store, in_thread: InThread) -> None:
-        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(self._read(source)) for source in self._watched.sources]
-        tasks += [asyncio.create_task(self._tick()), asyncio.create_task(self._keeper.work(store, in_thread))]
+        readers = Readers(self._read)
+        readers.match(self._watched.sources)
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(readers.failure()),
+            asyncio.create_task(self._tick(readers)),
+            asyncio.create_task(self._keeper.work(store, in_thread)),
+        ]
         web = None
         try:
             # What is not needed to begin is loaded behind the first look at the log.
@@ -113,7 +123,7 @@ class Daemon:
             # Not "stopping" at a reload: systemd would wait for the end of the process, and kill it.
             reload = self._ending.is_set() and self._end == "reload"
             self._notifier.reloading() if reload else self._notifier.stopping("Committing")
-            await _cancel(tasks)
+            await _cancel([*tasks, *readers.tasks()])
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_WITHIN):
                     await self._keeper.commit(store, in_thread)
@@ -158,18 +168,41 @@ class Daemon:
         self._keeper.changed()
 
     async def _read(self, source: Source) -> None:
+        self.pipeline.begin(source.name)
+        self._keeper.changed()
         async with contextlib.aclosing(source.blocks()) as blocks:
             async for block in blocks:
+                # In one step of the loop: what is committed holds a position and the losses before it, or neither.
                 self._feed(block)
-                while source.notes:
-                    self._say(4, f"{source.name}: {source.notes.pop(0)}")
+                losses = source.losses.copy()
+                source.losses.clear()
+                self.pipeline.lose(source.name, losses)
+                self._ledger(source.name, losses)
+
+    def _ledger(self, source: str, losses: Sequence[Loss]) -> None:
+        """Say what was lost and put it into the next transaction."""
+        if not losses:
+            return
+        for loss in losses[:_SAID_AT_ONCE]:
+            self._say(4, f"{source}: {loss.text}")
+        if len(losses) > _SAID_AT_ONCE:
+            self._say(4, f"{source}: {len(losses) - _SAID_AT_ONCE} more of these; all count in pfwatch_losses_total")
+        now = self._now()
+        self._keeper.lost(
+            LossRow(now if one.at is None else one.at, source, one.reason, one.text, one.lines, one.size)
+            for one in losses
+        )
 
     def _feed(self, block: Block) -> None:
+        self._progress += 1
+        if not block.data:
+            self._keeper.read(block)
+            return
         outcome = self.pipeline.feed(block.data, block.source, block.reference, self._now())
         self._keeper.read(block)
         self._lines += outcome.tally.total if outcome.tally else 0
-        self._progress += 1
         self._take(outcome)
+        self._ledger(block.source, outcome.losses)
         if outcome.tally and outcome.tally.misnamed and not self._told_misnamed:
             self._told_misnamed = True
             self._say(4, f"{block.source}: {SLASH_IN_TAG}")
@@ -187,12 +220,14 @@ class Daemon:
         if outcome.notifications and self._settings.mail.recipients:
             self._keeper.notify(outcome.notifications)
 
-    async def _tick(self) -> None:
+    async def _tick(self, readers: Readers) -> None:
         """Let time pass where the log is silent, feed the watchdog, say how it goes."""
         said, seen, fed = self._now(), -1, time.monotonic()
         interval = self._notifier.watchdog_interval
         while True:
             await asyncio.sleep(min(self._tick_interval, interval or self._tick_interval))
+            self._watched.refresh()
+            readers.match(self._watched.sources)
             self._look_at_sources()
             at_end = self._watched.at_end()
             if at_end:
@@ -207,7 +242,19 @@ class Daemon:
                 self._notifier.status(self._status())
 
     def _look_at_sources(self) -> None:
-        if self._watched.look(self.pipeline.counters):
+        for source in self._watched.sources:
+            while source.notes:
+                self._say(4, f"{source.name}: {source.notes.pop(0)}")
+        while self._watched.ended:
+            name = self._watched.ended.pop()
+            self.pipeline.release(name)
+            withdraw(self.pipeline.counters, name)
+            self._say(6, f"{name} is gone, and no source any more")
+        while self._watched.forgotten:
+            name = self._watched.forgotten.pop()
+            self.pipeline.forget(name)
+            self._keeper.forget(name)
+        if self._watched.look(self.pipeline.counters, self.pipeline.newest):
             problem = self._watched.problem
             self._say(*((4, problem) if problem else (6, "every source can be read again")))
             self._notifier.status(self._status())

@@ -29,6 +29,7 @@ from pfwatch.events import (
     TlsPolicy,
     Violation,
 )
+from pfwatch.loss import LOSS_REASONS
 
 OTHER = "other"
 """The value that stands for everything outside a closed set and beyond a cap."""
@@ -108,6 +109,7 @@ class Metric(msgspec.Struct, frozen=True):
 SERVICE = Label("service", seeds=("postfix",))
 SOURCE = Label("source")
 RULE = Label("rule")
+LOSS = (SOURCE, Label("reason", LOSS_REASONS))
 STAGE = Label("stage", DELAY_STAGES)
 TLS_LABELS = (
     Label("trust", ("Anonymous", "Untrusted", "Trusted", "Verified")),
@@ -257,8 +259,15 @@ POSTFIX = (
 OWN = (
     Metric("pfwatch_lines_total", "counter", "Log lines read, by what became of them.",
            (SOURCE, Label("fate", FATES)), note="The fates add up to all lines, exactly."),
+    Metric("pfwatch_losses_total", "counter", "Gaps in what was read, whether their size is known or not.", LOSS,
+           note="Each is said in pfwatch's own log and kept for 90 days."),
+    Metric("pfwatch_lines_missed_total", "counter", "Log lines that could never be read, where their number is known.",
+           LOSS, note="What a syslog daemon dropped may have been lines of other programs, too."),
+    Metric("pfwatch_bytes_missed_total", "counter", "Bytes of log that could never be read, where only that is known.",
+           LOSS),
     Metric("pfwatch_source_up", "gauge", "Whether the source can be read.", (SOURCE,)),
-    Metric("pfwatch_source_lag_seconds", "gauge", "Age of the newest record when it was read.", (SOURCE,)),
+    Metric("pfwatch_source_lag_seconds", "gauge",
+           "Age of the newest record that was read while more is to be read; 0 at the end of the source.", (SOURCE,)),
     Metric("pfwatch_source_last_record_timestamp_seconds", "gauge", "Time of the newest record.", (SOURCE,)),
     Metric("pfwatch_incidents_total", "counter", "Incidents opened.",
            (RULE, Label("severity", ("info", "warning", "critical")))),

@@ -58,6 +58,14 @@ class Counters:
         series = self._gauges[name]
         series[labels if labels in series else self._admit(name, labels)] = value
 
+    def withdraw(self, name: str, labels: Labels) -> None:
+        """Show a gauge no more, and give its place under the cap to another."""
+        self._gauges[name].pop(labels, None)
+        metric = self.metrics[name]
+        self._open_values[name].discard(
+            tuple(value for value, label in zip(labels, metric.labels, strict=True) if label.values is None)
+        )
+
     def observe(self, name: str, labels: Labels, value: float, weight: int = 1) -> None:
         """Count a value into a histogram, `weight` times."""
         try:

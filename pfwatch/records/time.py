@@ -31,6 +31,8 @@ class TimeReader:
         self._zone = zone
         self._year = year
         self._newest = 0.0
+        self._fold = 0
+        """1 in the second of two hours with the same local time."""
         self._known: dict[bytes, Moment | None] = {}
         self._minutes: dict[bytes, tuple[float, str, str]] = {}
         """Minute -> its beginning, and the RFC 3339 text around the seconds."""
@@ -39,6 +41,13 @@ class TimeReader:
         """Say the newest moment that the following records can have, in seconds since the epoch."""
         if reference + 86_400 != self._newest:
             self._newest = reference + 86_400
+            self._known.clear()
+            self._minutes.clear()
+
+    def set_fold(self, *, second: bool) -> None:
+        """Say in which pass of a local time that comes twice the following records are."""
+        if self._fold != int(second):
+            self._fold = int(second)
             self._known.clear()
             self._minutes.clear()
 
@@ -57,15 +66,22 @@ class TimeReader:
             if text[:1].isalpha():
                 return self._within_minute(text) or self._bsd(text)
             if text[4:5] == b"-":
-                if text[10:11] == b" ":  # journalctl -o short-full; its abbreviation of a zone is no zone, but for UTC
-                    when = datetime.fromisoformat(text[:19].decode())
-                    return self._moment(when.replace(tzinfo=UTC) if text.endswith(b" UTC") else when)
+                if text[10:11] == b" ":
+                    return self._full(text)
                 if text[17:19] == b"60":  # a leap second, as below
                     text = text[:17] + b"59" + text[19:]
                 return self._moment(datetime.fromisoformat(text.decode().replace(",", ".")))
             return self._moment(datetime.fromtimestamp(float(text), UTC))
         except (ValueError, OverflowError, KeyError):
             return None
+
+    def _full(self, text: bytes) -> Moment:
+        """Of `journalctl -o short-full`: its abbreviation is no zone, but tells which of two equal hours it is."""
+        when, abbreviation = datetime.fromisoformat(text[:19].decode()), text[20:].decode()
+        if abbreviation == "UTC":
+            return self._moment(when.replace(tzinfo=UTC))
+        first, second = (self._local(when.replace(fold=fold)) for fold in (0, 1))
+        return self._moment(second if second.tzname() == abbreviation != first.tzname() else first)
 
     def _within_minute(self, text: bytes) -> Moment | None:
         """A second of a minute that is known: a busy log has records in each of them."""
@@ -103,8 +119,11 @@ class TimeReader:
 
     def _moment(self, when: datetime) -> Moment:
         if when.tzinfo is None:
-            when = when.replace(tzinfo=self._zone) if self._zone else when.astimezone()
+            when = self._local(when.replace(fold=self._fold))
         return Moment(when.timestamp(), when.isoformat())
+
+    def _local(self, when: datetime) -> datetime:
+        return when.replace(tzinfo=self._zone) if self._zone else when.astimezone()
 
 
 def stamp(at: float, zone: tzinfo | None = UTC) -> str:

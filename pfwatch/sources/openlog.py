@@ -10,6 +10,9 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
+from pfwatch.loss import Loss
 from pfwatch.position import FilePosition
 from pfwatch.sources.compression import DamagedError, is_compressed, plain_pieces
 from pfwatch.sources.identity import FINGERPRINT_BYTES, begins_with, fingerprint_of, length_of
@@ -28,9 +31,13 @@ class OpenLog:
         status = os.fstat(file.fileno())
         self.name = name
         """The path that is followed, which need not be this file's name any more."""
-        self.device, self.inode, self.modified = status.st_dev, status.st_ino, status.st_mtime
+        self.device, self.inode = status.st_dev, status.st_ino
+        self.seen, self.modified = status.st_size, status.st_mtime
+        """Size and time of the last write at the last look at which its content was still this."""
         self.at_end = False
         """The last `read` reached the end of the file."""
+        self.gaps: list[Loss] = []
+        """What was lost before this file; told with its first lines, so that the position is behind it then."""
         self._file = file
         self._settings = settings
         self._start = 0
@@ -53,7 +60,10 @@ class OpenLog:
         return begins_with(self._head, position.fingerprint)
 
     def go_to(self, offset: int) -> None:
-        """Read from here on; must be the beginning of a line."""
+        """Read from here on; must be the beginning of a line. Beyond the end is the end: a copy may be shorter."""
+        self._begin_at(min(offset, self.size()))
+
+    def _begin_at(self, offset: int) -> None:
         self._start = offset
         self._cutter = LineCutter(self._settings.max_line)
 
@@ -70,7 +80,12 @@ class OpenLog:
     def position(self) -> FilePosition:
         """Behind the last whole line."""
         offset = self._start + self._cutter.consumed
-        return FilePosition(self.name, self.device, self.inode, fingerprint_of(self._head), offset)
+        head = fingerprint_of(self._head)
+        return FilePosition(self.name, self.device, self.inode, head, offset, self.seen, self.modified)
+
+    def unread(self) -> int | None:
+        """Bytes that are in it and not read; None where they cannot be counted."""
+        return max(self.size() - self._start - self._cutter.consumed, 0)
 
     def size(self) -> int:
         """Bytes in the file now."""
@@ -92,11 +107,11 @@ class OpenLog:
 
     def _check(self, new: int) -> None:
         # After reading, not before: a file that still is what it was had not been replaced when it was read, either.
-        head, size, end = self._read_head(), self.size(), self._read_so_far() + new
-        if size < end or not head.startswith(self._head):
+        head, status, end = self._read_head(), os.fstat(self._file.fileno()), self._read_so_far() + new
+        if status.st_size < end or not head.startswith(self._head):
             raise ReplacedError
-        self._head = head
-        self.at_end = size == end
+        self._head, self.seen, self.modified = head, status.st_size, status.st_mtime
+        self.at_end = status.st_size == end
 
 
 class CompressedLog(OpenLog):
@@ -104,7 +119,7 @@ class CompressedLog(OpenLog):
 
     def go_to(self, offset: int) -> None:
         """Read from here on: everything before it is decompressed and dropped on the way."""
-        super().go_to(offset)
+        self._begin_at(offset)
         self._file.seek(0)
         self._pieces = plain_pieces(self._file, self._settings.block_size)
         self._skip = offset
@@ -117,12 +132,20 @@ class CompressedLog(OpenLog):
         self._skip -= skipped
         return self._cutter.feed(piece[skipped:])
 
+    def position(self) -> FilePosition:
+        """Behind the last whole line. The size is of the compressed file, which says nothing about the plain one."""
+        return msgspec.structs.replace(super().position(), size=0)
+
+    def unread(self) -> int | None:
+        """Not to be known without decompressing."""
+        return None
+
     def _next_piece(self) -> bytes:
         try:
             return next(self._pieces, b"")
         except DamagedError as error:
             # The half line before the damage is no line; the next read finds the end.
-            super().go_to(self._start + self._cutter.consumed)
+            self._begin_at(self._start + self._cutter.consumed)
             raise OSError(errno.EBADMSG, f"it {error}") from error
 
     def _read_head(self) -> bytes:

@@ -6,8 +6,8 @@ never know what becomes of the log itself.
 
 import glob
 import re
-from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from pfwatch.position import FilePosition
 from pfwatch.sources.openlog import OpenLog, open_log
@@ -35,10 +35,45 @@ def rotated_files(path: Path) -> list[list[Path]]:
     return [[files[age] for age in sorted(files)] for files in (counted, dated) if files]
 
 
-def open_rest(position: FilePosition, settings: SourceSettings) -> list[OpenLog]:
-    """The rotated file in which the position is, open there, and all newer ones, open at their beginning.
+class Unreadable(NamedTuple):
+    """A rotated file that cannot be opened."""
 
-    Empty when no rotated file is the one of the position. Raises OSError when one of them cannot be read.
+    path: Path
+    error: OSError
+    follower: OpenLog | None
+    """The file that comes after it; None: the log itself."""
+
+
+class Rest(NamedTuple):
+    """What comes after a position, as far as it can be found."""
+
+    logs: list[OpenLog]
+    """Open at their beginning, in order; the first where the position is, if it is `found`."""
+    found: bool
+    """The file of the position is among them. Else they are files that were written later than it."""
+    unreadable: list[Unreadable]
+    """In which the position, or what comes after it, may be as well."""
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for log in self.logs:
+            log.close()
+
+    def without_copies_of(self, newest: OpenLog | None) -> list[OpenLog]:
+        """The logs but for copies of the newest one; those are closed."""
+        kept = []
+        for number, log in enumerate(self.logs):
+            if newest and (number or not self.found) and newest.holds(log.position()):
+                log.close()
+            else:
+                kept.append(log)
+        return kept
+
+
+def open_rest(position: FilePosition, settings: SourceSettings) -> Rest:
+    """The rotated file in which the position is, and all newer ones; without it those that were written later.
+
+    Raises FileNotFoundError when the files do not stand still.
     """
     for _ in range(_TRIES - 1):
         try:
@@ -48,16 +83,47 @@ def open_rest(position: FilePosition, settings: SourceSettings) -> list[OpenLog]
     return _open_rest(position, settings)
 
 
-def _open_rest(position: FilePosition, settings: SourceSettings) -> list[OpenLog]:
-    with ExitStack() as opened:
-        for files in rotated_files(Path(position.path)):
-            logs: list[OpenLog] = []
-            for path in reversed(files):
+def _open_rest(position: FilePosition, settings: SourceSettings) -> Rest:
+    opened: list[OpenLog] = []
+    rest = Rest([], False, [])
+    try:
+        rest = _search(position, settings, opened)
+    finally:
+        for log in opened:
+            if log not in rest.logs:
+                log.close()
+    return rest
+
+
+def _search(position: FilePosition, settings: SourceSettings, opened: list[OpenLog]) -> Rest:
+    later: list[OpenLog] = []
+    unreadable: list[Unreadable] = []
+    for files in rotated_files(Path(position.path)):
+        logs: list[OpenLog] = []
+        closed: list[Unreadable] = []
+        for path in reversed(files):
+            try:
                 log = open_log(position.path, path, settings)
-                opened.callback(log.close)
-                logs.insert(0, log)
-                if log.holds(position):
-                    log.go_to(position.offset)
-                    opened.pop_all()
-                    return logs
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                closed.append(Unreadable(path, error, logs[0] if logs else None))
+                continue
+            opened.append(log)
+            logs.insert(0, log)
+            if log.holds(position):
+                log.go_to(position.offset)
+                return Rest(logs, True, closed)
+        later = later or _written_since(logs, position)
+        unreadable += closed
+    return Rest(later, False, unreadable)
+
+
+def _written_since(logs: list[OpenLog], position: FilePosition) -> list[OpenLog]:
+    """Those after the file of the position, when that one is gone itself: they were written later than it."""
+    if not position.modified:
         return []
+    first = len(logs)
+    while first and logs[first - 1].modified > position.modified:
+        first -= 1
+    return logs[first:]

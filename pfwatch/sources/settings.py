@@ -7,7 +7,7 @@ class SourceSettings(msgspec.Struct, frozen=True):
     """Which logs, and how they are read."""
 
     paths: tuple[str, ...] = ()
-    """Log files to follow. Empty: pfwatch looks for the log itself and says what it chose."""
+    """Log files to follow, and patterns of them. Empty: pfwatch looks for the log itself and says what it chose."""
     time_zone: str | None = None
     """IANA name for time stamps that carry no zone; None: this machine's."""
     first_read: int = 86_400

@@ -1,45 +1,23 @@
 """What every kind of source is to the daemon, whatever it reads.
 
-Enters: nothing. Leaves: the `Source` that the wiring drives, and the `Loss` it may report. This file must never know
-which kinds there are.
+Enters: nothing. Leaves: the `Source` that the wiring drives. This file must never know which kinds there are.
 """
 
 from collections.abc import AsyncGenerator
-from typing import Literal, Protocol
+from typing import Protocol
 
-import msgspec
-
+from pfwatch.loss import Loss, LossReason
 from pfwatch.position import Block
 
-LossReason = Literal[
-    "rotated_away",
-    "truncated",
-    "unreadable",
-    "vacuumed",
-    "corrupt",
-    "rate_limited",
-    "overflow",
-]
-"""rotated_away: a file was deleted, or not found beside its successor, before its end was read. truncated: cut off
-below what was read, or overwritten. unreadable: a rotated file that could not be opened or decompressed to its end.
-vacuumed: the journal dropped entries that were not read. corrupt: a damaged part of a journal. rate_limited: the
-syslog daemon or the journal says that it dropped messages. overflow: a receiver's own bound."""
-
-
-class Loss(msgspec.Struct, frozen=True):
-    """Something of the log that can never be read."""
-
-    reason: LossReason
-    text: str
-    """A sentence for the administrator: what is lost, of when, and why."""
-    lines: int | None = None
-    """How many, where that is known."""
-    size: int | None = None
-    """Bytes, where that is known."""
+__all__ = ["Loss", "LossReason", "Source"]
 
 
 class Source(Protocol):
-    """A stream of blocks with positions. One task drives `blocks`; everything else is looked at between its blocks."""
+    """A stream of blocks with positions. One task drives `blocks`; everything else is looked at between its blocks.
+
+    A loss is committed together with the position of the block behind which it was found, so that a restart does not
+    find it again. A source that passes a gap and has no line to give yet therefore gives an empty block.
+    """
 
     @property
     def name(self) -> str:

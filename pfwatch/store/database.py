@@ -14,9 +14,10 @@ import msgspec
 
 from pfwatch.alerting.notification import Notification
 from pfwatch.position import Position
-from pfwatch.store.changes import Changes, OutboxRow, Saved
+from pfwatch.store.changes import Changes, LossRow, OutboxRow, Saved
 from pfwatch.store.errors import StateError
 from pfwatch.store.lock import StateLock
+from pfwatch.store.losses import read_losses, write_losses
 from pfwatch.store.opening import make_folder, open_database
 
 KEEP_SENT = 30 * 86_400
@@ -73,8 +74,10 @@ class Store:
             write = self._database.executemany
             write(
                 "INSERT OR REPLACE INTO positions VALUES (?, ?)",
-                [(source, _encode(position)) for source, position in changes.positions.items()],
+                [(source, _encode(position)) for source, position in changes.positions.items() if position],
             )
+            forgotten = [(source,) for source, position in changes.positions.items() if position is None]
+            write("DELETE FROM positions WHERE source = ?", forgotten)
             write(
                 "INSERT OR REPLACE INTO counters VALUES (?, ?, ?)",
                 [(name, _encode(labels), value) for (name, labels), value in changes.counters.items()],
@@ -88,6 +91,12 @@ class Store:
                 "INSERT OR IGNORE INTO outbox (id, notification) VALUES (?, ?)",
                 [(notification.id, _encode(notification)) for notification in changes.outbox],
             )
+            write_losses(self._database, changes.losses, time.time())
+
+    def losses(self, since: float = 0.0) -> list[LossRow]:
+        """The ledger of losses from a moment on, the newest first. Raises StateError."""
+        with self._telling("read"):
+            return read_losses(self._database, since)
 
     def pending(self) -> list[OutboxRow]:
         """What is still to be sent, oldest first. Raises StateError."""

@@ -44,6 +44,17 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     # Connections and messages are kept in another form; those that are open now lose their client in later lines.
     ("DELETE FROM kept WHERE part IN ('session', 'message')",),
+    (
+        """CREATE TABLE losses (
+            number INTEGER PRIMARY KEY, -- the order of committing
+            at REAL NOT NULL, -- seconds since the epoch
+            source TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            lines INTEGER, -- where known
+            bytes INTEGER, -- where known
+            text TEXT NOT NULL -- for the administrator
+        )""",
+    ),
 )
 
 

@@ -5,6 +5,8 @@ The follower is driven step by step: `Log` does to real files what syslog daemon
 
 import asyncio
 import contextlib
+import ctypes
+import errno
 import gzip
 import os
 import resource
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from pfwatch.position import Block, FilePosition
+from pfwatch.sources.doorbell import Doorbells
 from pfwatch.sources.follow import FileFollower
 from pfwatch.sources.settings import SourceSettings
 
@@ -87,9 +90,43 @@ def test_lines_come_as_they_are_written(log: Log) -> None:
 
 def test_the_end_is_known_without_a_line(log: Log) -> None:
     log.path.touch()
+    (block,) = log.blocks()
+    assert (block.data, block.caught_up) == (b"", True)
     assert log.follower.poll() is None
     assert log.follower.at_end
     assert log.follower.problem is None
+
+
+@pytest.mark.parametrize("afterwards", ["renamed", "copied", "compressed"])
+def test_an_empty_log_that_was_filled_and_rotated_while_down(log: Log, afterwards: str) -> None:
+    log.write(lines(90, 99), log.old.with_name("mail.log.2"))
+    os.utime(log.old.with_name("mail.log.2"), (3000, 3000))  # from before, and not read
+    log.path.touch()
+    os.utime(log.path, (4000, 4000))
+    assert log.read() == b""
+    log.restart()
+    log.write(lines(0, 10))
+    if afterwards == "copied":
+        shutil.copy2(log.path, log.old)
+        os.truncate(log.path, 0)
+    else:
+        log.path.rename(log.old)
+    if afterwards == "compressed":
+        compressed(log.old)
+    log.write(lines(10, 20))
+    assert log.read() == lines(0, 20)
+    assert log.follower.losses == []
+
+
+@pytest.mark.parametrize("begun", [b"", b"Oct 19 00:00:00"])
+def test_rotated_while_down_before_the_first_whole_line_was_read(log: Log, begun: bytes) -> None:
+    log.write(begun)
+    assert log.read() == b""
+    log.restart()
+    log.write(lines(0, 10)[len(begun) :])
+    log.path.rename(log.old)
+    log.write(lines(10, 20))
+    assert log.read() == lines(0, 20)
 
 
 def test_a_half_line_waits_and_the_position_stands_before_it(log: Log) -> None:
@@ -194,7 +231,63 @@ def test_truncated_without_a_copy_says_what_may_be_lost(log: Log) -> None:
     os.truncate(log.path, 0)
     log.write(lines(10, 12))
     assert log.read() == lines(10, 12)
-    assert any("may be lost" in note for note in log.follower.notes)
+    (loss,) = log.follower.losses
+    assert (loss.reason, loss.size) == ("truncated", None)  # nothing unread had been seen
+    assert "it was emptied or overwritten, and no copy is beside it" in loss.text
+
+
+def test_bytes_that_were_seen_and_then_truncated_away_are_measured(log: Log) -> None:
+    log.write(lines(0, 500))
+    block = log.follower.poll()  # the rest is seen only
+    assert block is not None
+    read = len(block.data)
+    os.truncate(log.path, 0)
+    log.write(lines(500, 502))
+    assert log.read() == lines(500, 502)
+    assert [(loss.reason, loss.size) for loss in log.follower.losses] == [("truncated", len(lines(0, 500)) - read)]
+
+
+def test_an_emptied_log_without_a_new_line_moves_the_position_so_that_the_loss_is_told_once(log: Log) -> None:
+    log.write(lines(0, 10))
+    assert log.read() == lines(0, 10)
+    os.truncate(log.path, 0)
+    (block,) = log.blocks()
+    assert block.data == b""
+    assert len(log.follower.losses) == 1
+    log.restart()
+    assert log.blocks() == []
+    assert log.follower.losses == []
+    log.write(lines(10, 12))
+    assert log.read() == lines(10, 12)
+    assert log.follower.losses == []
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_copied_a_moment_before_the_last_lines_were_read_and_truncated(log: Log, down: bool) -> None:
+    log.write(lines(0, 100))
+    shutil.copy(log.path, log.old)
+    log.write(lines(100, 110))
+    assert log.read() == lines(0, 110)
+    if down:
+        log.restart()
+    os.truncate(log.path, 0)
+    log.write(lines(110, 120))
+    assert log.read() == lines(110, 120)
+    assert log.follower.losses == []
+
+
+def test_what_was_written_between_copying_and_truncating_is_measured(log: Log) -> None:
+    log.write(lines(0, 300))
+    shutil.copy(log.path, log.old)
+    log.write(lines(300, 400))
+    block = log.follower.poll()
+    assert block is not None
+    os.truncate(log.path, 0)
+    log.write(lines(400, 410))
+    assert block.data + log.read() == lines(0, 300) + lines(400, 410)
+    (loss,) = log.follower.losses
+    assert (loss.reason, loss.size) == ("truncated", len(lines(300, 400)))
+    assert "create in place of copytruncate" in loss.text
 
 
 def test_deleted_and_made_anew(log: Log) -> None:
@@ -274,7 +367,7 @@ def test_cut_off_in_place_nothing_is_read_twice(log: Log) -> None:
     assert log.read() == b""
     log.write(lines(100, 105))
     assert log.read() == lines(100, 105)
-    assert any("was cut off" in note for note in log.follower.notes)
+    assert [(loss.reason, "was cut off" in loss.text) for loss in log.follower.losses] == [("truncated", True)]
 
 
 def compressed(path: Path) -> None:
@@ -296,7 +389,7 @@ def test_rotated_while_down(log: Log, afterwards: Callable[[Path], None]) -> Non
     afterwards(log.old)
     log.write(lines(2000, 2010))
     assert log.read() == lines(1000, 2010)
-    assert log.follower.notes == []
+    assert log.follower.losses == []
 
 
 @pytest.mark.parametrize(
@@ -360,7 +453,42 @@ def test_rotated_away_while_down_and_deleted_is_said(log: Log) -> None:
     log.path.unlink()
     log.write(lines(20, 30))
     assert log.read() == lines(20, 30)
-    assert any("may be lost" in note for note in log.follower.notes)
+    (loss,) = log.follower.losses
+    assert loss.reason == "rotated_away"
+    assert "is not beside it as a rotated one" in loss.text
+
+
+def test_newer_rotated_files_are_read_where_the_one_that_was_read_is_gone(log: Log) -> None:
+    rotations = [log.path.with_name(f"mail.log.{number}") for number in (3, 2, 1)]
+    log.write(lines(90, 99), rotations[0])
+    os.utime(rotations[0], (4000, 4000))  # from before; read to its end long ago
+    log.write(lines(0, 10))
+    os.utime(log.path, (5000, 5000))
+    assert log.read() == lines(0, 10)
+    log.restart()
+    log.path.unlink()
+    log.write(lines(20, 30), rotations[1])
+    os.utime(rotations[1], (6000, 6000))
+    log.write(lines(30, 40), rotations[2])
+    os.utime(rotations[2], (7000, 7000))
+    log.write(lines(40, 50))
+    assert log.read() == lines(20, 50)
+    assert [loss.reason for loss in log.follower.losses] == ["rotated_away"]
+
+
+def test_bytes_that_were_seen_in_a_log_that_vanished_while_down_are_measured(log: Log) -> None:
+    log.write(lines(0, 500))
+    block = log.follower.poll()
+    assert block is not None
+    assert isinstance(block.position, FilePosition)
+    log.position = block.position
+    log.restart()
+    log.path.unlink()
+    log.write(lines(500, 510))
+    assert log.read() == lines(500, 510)
+    (loss,) = log.follower.losses
+    assert (loss.reason, loss.size) == ("rotated_away", len(lines(0, 500)) - len(block.data))
+    assert f"at least {loss.size} bytes" in loss.text
 
 
 def test_an_inode_used_again_is_not_taken_for_the_old_log(log: Log) -> None:
@@ -380,7 +508,7 @@ def test_a_log_cut_off_by_a_power_failure_is_not_read_again(log: Log) -> None:
     assert log.read() == b""
     log.write(lines(100, 105))
     assert log.read() == lines(100, 105)
-    assert any("was cut off" in note for note in log.follower.notes)
+    assert [(loss.reason, "was cut off" in loss.text) for loss in log.follower.losses] == [("truncated", True)]
 
 
 def test_a_damaged_rotated_file_is_said_and_reading_goes_on(log: Log) -> None:
@@ -398,7 +526,7 @@ def test_a_damaged_rotated_file_is_said_and_reading_goes_on(log: Log) -> None:
     assert readable.endswith(b"\n")
     assert lines(10, 2000).startswith(readable)  # no half line, and nothing but what was written
     assert readable.startswith(lines(10, 1000))
-    assert any("ends too early" in note for note in log.follower.notes), log.follower.notes
+    assert [(loss.reason, "ends too early" in loss.text) for loss in log.follower.losses] == [("unreadable", True)]
 
 
 def test_a_directory_or_a_pipe_in_the_place_of_the_log_is_said_and_keeps_nobody_waiting(log: Log) -> None:
@@ -424,6 +552,14 @@ def test_a_first_start_begins_where_it_is_told(log: Log) -> None:
     assert len(read) == len(lines(0, 100)) - lines(0, 100).index(b"\n", 2000) - 1
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A directory that every user may enter."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @contextlib.contextmanager
 def as_nobody() -> Iterator[None]:
     os.seteuid(65534)
@@ -431,6 +567,106 @@ def as_nobody() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, whom file modes bind")
+@pytest.mark.parametrize("rotated", ["mail.log.1", "mail.log.2"])
+def test_a_rotated_file_that_may_not_be_read_is_measured_and_the_others_are_read(rotated: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        log = Log(Path(name) / "mail.log")
+        log.write(lines(0, 10))
+        with as_nobody():
+            assert log.read() == lines(0, 10)
+        log.restart()
+        log.write(lines(10, 20))
+        log.path.rename(log.path.with_name("mail.log.2"))
+        log.write(lines(20, 40), log.old)
+        log.write(lines(40, 50))
+        log.path.with_name(rotated).chmod(0o600)
+        with as_nobody():
+            first = rotated == "mail.log.2"
+            assert log.read() == (lines(20, 50) if first else lines(10, 20) + lines(40, 50))
+            (loss,) = log.follower.losses
+            assert (loss.reason, loss.size) == ("unreadable", len(lines(10, 20) if first else lines(20, 40)))
+            assert "permission denied: it can be read by root alone" in loss.text
+        log.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, whom file modes bind")
+@pytest.mark.parametrize("damaged", [False, True])
+def test_killed_after_each_block_a_gap_between_rotated_files_is_told_once(open_folder: Path, damaged: bool) -> None:
+    log = Log(open_folder / "mail.log")
+    log.write(lines(0, 10))
+    with as_nobody():
+        assert log.read() == lines(0, 10)
+    for first, name in ((10, "mail.log.3"), (300, "mail.log.2"), (600, "mail.log.1")):
+        log.write(lines(first, first + 290))
+        log.path.rename(log.path.with_name(name))
+    log.write(lines(900, 1190))
+    middle = log.path.with_name("mail.log.2")
+    if damaged:
+        middle.write_bytes(gzip.compress(middle.read_bytes())[:200])
+    else:
+        middle.chmod(0o600)
+    read, losses = b"", []
+    with as_nobody():
+        for _ in range(1000):
+            log.restart()
+            block = next((block for _ in range(100) if (block := log.follower.poll()) is not None), None)
+            if block is None:
+                break
+            assert isinstance(block.position, FilePosition)
+            log.position = block.position
+            read += block.data
+            losses += log.follower.losses
+    assert [loss.reason for loss in losses] == ["unreadable"]
+    assert read.startswith(lines(10, 300))
+    assert read.endswith(lines(600, 890) + lines(900, 1190))
+    log.close()
+
+
+def failing(number: int, inode: int) -> Callable[..., bytes]:
+    """What the kernel does when a disk or a file server fails for one file."""
+
+    def pread(file: int, size: int, offset: int, real: Callable[[int, int, int], bytes] = os.pread) -> bytes:
+        if os.fstat(file).st_ino == inode:
+            raise OSError(number, os.strerror(number))
+        return real(file, size, offset)
+
+    return pread
+
+
+def test_a_bad_disk_under_the_old_file_does_not_keep_the_new_one_waiting(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write(lines(0, 10))
+    assert log.read() == lines(0, 10)
+    log.write(lines(10, 20))
+    log.path.rename(log.old)
+    monkeypatch.setattr(os, "pread", failing(errno.EIO, log.old.stat().st_ino))
+    assert log.read() == b""
+    assert log.follower.losses == []
+    log.write(lines(20, 30))
+    assert log.read() == lines(20, 30)
+    (loss,) = log.follower.losses
+    assert (loss.reason, loss.size) == ("unreadable", len(lines(10, 20)))
+    assert "Input/output error" in loss.text
+
+
+def test_a_file_server_that_replaced_the_file_is_asked_for_the_new_one(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write(lines(0, 100))
+    assert log.read() == lines(0, 100)
+    stale = log.path.stat().st_ino
+    moved = log.path.with_name("moved")  # another machine wrote the same content to another place of the server's disk
+    log.write(lines(0, 110), moved)
+    log.path.rename(log.path.with_name("kept"))  # its inode must not be used again here
+    moved.rename(log.path)
+    monkeypatch.setattr(os, "pread", failing(errno.ESTALE, stale))
+    assert log.read() == lines(100, 110)
+    assert log.follower.losses == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, whom file modes bind")
@@ -496,6 +732,41 @@ async def test_a_rotation_rings_the_bell_long_before_the_next_look(log: Log) -> 
         log.path.rename(log.old)
         new.rename(log.path)
         assert (await waiting).data == b"two\n"
+
+
+@contextlib.contextmanager
+def no_inotify_instance_left(user: int) -> Iterator[None]:
+    """Be a user who has as many as the kernel allows, for real; nobody else notices."""
+    library = ctypes.CDLL(None, use_errno=True)
+    opened = []
+    os.seteuid(user)
+    try:
+        while (instance := library.inotify_init()) >= 0:
+            opened.append(instance)
+        assert ctypes.get_errno() == errno.EMFILE
+        yield
+    finally:
+        os.seteuid(0)
+        for instance in opened:
+            os.close(instance)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed, whose inotify instances are used up")
+async def test_at_the_limit_of_inotify_it_is_said_once_and_rotations_are_found_by_looking(open_folder: Path) -> None:
+    doorbells = Doorbells()
+    logs = [open_folder / "one.log", open_folder / "two.log"]
+    followers = [FileFollower(str(log), SETTINGS, doorbells=doorbells) for log in logs]
+    for log, follower in zip(logs, followers, strict=True):
+        log.write_bytes(lines(0, 3))
+        async with asyncio.timeout(10), contextlib.aclosing(follower.blocks()) as blocks:
+            with no_inotify_instance_left(user=61_234):
+                assert (await anext(blocks)).data == lines(0, 3)
+            log.rename(f"{log}.1")
+            log.write_bytes(lines(3, 6))
+            assert (await anext(blocks)).data == lines(3, 6)
+    (note,) = followers[0].notes + followers[1].notes
+    assert note.startswith(f"no notice of rotations in {open_folder} (inotify instance limit reached)")
+    assert note.endswith("looking regularly instead, by which no line is lost")
 
 
 async def test_where_the_kernel_watches_nothing_more_looking_goes_on(log: Log) -> None:
