@@ -33,6 +33,7 @@ from pfwatch.metrics.tallies import tally as count_tally
 from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
+from pfwatch.records.container import ContainerLog
 from pfwatch.records.header import postfix_tag
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
@@ -71,10 +72,13 @@ class Pipeline:
         self._every_event = every_event
         self._sessions = Sessions(keep=keep)
         self._scanners: dict[str, Scanner] = {}
+        self._containers: dict[str, ContainerLog] = {}
+        self._references: dict[str, float] = {}
         self._detector = Detector(settings.detection, keep=keep)
         self._planner = Planner(settings.alerts, self._detector)
         self._evicted: dict[str, int] = {}
         self._saved_scanners: Mapping[bytes, bytes] = {}
+        self._saved_containers: Mapping[bytes, bytes] = {}
         self._wake_at = float("inf")
 
     def feed(self, block: bytes, source: str, reference: float, clock: float | None = None) -> Outcome:
@@ -84,7 +88,8 @@ class Pipeline:
         live (None: the log's own time is all there is); seconds since the epoch.
         """
         scanner = self._scanner(source)
-        scanner.scan(block, reference)
+        self._references[source] = reference
+        scanner.scan(self._containers[source].unwrap(block), reference)
         outcome = Outcome(events=self._sessions.take_unbuilt(), tally=scanner.take(counts=False))
         self._follow(outcome, clock)
         self._count(source, scanner, outcome)
@@ -102,6 +107,9 @@ class Pipeline:
 
     def finish(self) -> Outcome:
         """Let everything that waits happen: the log is at its end and nothing follows."""
+        for source, container in self._containers.items():
+            if rest := container.rest():
+                self._scanner(source).scan(rest, self._references[source])
         self._sessions.finish()
         outcome = Outcome(events=self._sessions.take_unbuilt(), tally=self._gather())
         self._follow(outcome, None)
@@ -121,6 +129,8 @@ class Pipeline:
         self._gather()
         kept = self._sessions.drain() | self._detector.drain() | {"planner": self._planner.drain()}
         kept["scanner"] = {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
+        containers = {source.encode(): container.state() for source, container in self._containers.items()}
+        kept["container"] = {source: state for source, state in containers.items() if state}
         return {part: rows for part, rows in kept.items() if rows}
 
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
@@ -129,6 +139,7 @@ class Pipeline:
         self._detector.restore(saved)
         self._planner.restore(saved.get("planner", {}))
         self._saved_scanners = saved.get("scanner", {})
+        self._saved_containers = saved.get("container", {})
         self._wake_at = 0.0
 
     def _scanner(self, source: str) -> Scanner:
@@ -140,6 +151,9 @@ class Pipeline:
             )
             if source.encode() in self._saved_scanners:
                 scanner.restore(self._saved_scanners[source.encode()])
+            container = self._containers[source] = ContainerLog()
+            if source.encode() in self._saved_containers:
+                container.restore(self._saved_containers[source.encode()])
         return scanner
 
     def _follow(self, outcome: Outcome, clock: float | None) -> None:
@@ -202,6 +216,9 @@ class Pipeline:
         for scanner in self._scanners.values():
             tally = scanner.take()
             self._count_plain(tally)
+            gathered.total += tally.total
+            for fate, lines in tally.fates().items():
+                setattr(gathered, fate, getattr(gathered, fate) + lines)
             for (rule, kind), keys in tally.counts.items():
                 gathered.add(rule, kind, keys)
         return gathered

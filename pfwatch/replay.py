@@ -18,6 +18,7 @@ from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import FATES, Tally
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block
+from pfwatch.records.container import ContainerLog
 from pfwatch.records.time import TimeReader, stamp
 from pfwatch.sessions import Sessions
 from pfwatch.sources.archive import read_file, read_stream
@@ -110,12 +111,26 @@ def _scanned(
 ) -> Iterator[Scanner]:
     """The scanner of each block's source, behind the block."""
     scanners: dict[str, Scanner] = {}
-    for block in blocks(paths, source):
+    for block in unwrapped(blocks(paths, source)):
         if block.source not in scanners:
             times = TimeReader(settings.zone, settings.year)
             scanners[block.source] = Scanner(sessions, times, dovecot=settings.dovecot, **how)
         scanners[block.source].scan(block.data, block.reference)
         yield scanners[block.source]
+
+
+def unwrapped(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The blocks without what container runtimes do to lines, and the lines that they left unfinished."""
+    containers: dict[str, tuple[ContainerLog, float]] = {}
+    for block in blocks:
+        container, _ = containers[block.source] = (
+            containers[block.source][0] if block.source in containers else ContainerLog(),
+            block.reference,
+        )
+        yield msgspec.structs.replace(block, data=container.unwrap(block.data))
+    for source, (container, reference) in containers.items():
+        if rest := container.rest():
+            yield Block(source, rest, reference, None)
 
 
 def size_of(paths: Iterable[str]) -> int | None:

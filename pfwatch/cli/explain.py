@@ -31,8 +31,9 @@ from pfwatch.parsing.dovecot import RULES as DOVECOT
 from pfwatch.parsing.listener import Process
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import SLASH_IN_TAG
+from pfwatch.position import Block
 from pfwatch.records.time import TimeReader
-from pfwatch.replay import STANDARD_INPUT, blocks
+from pfwatch.replay import STANDARD_INPUT, blocks, unwrapped
 from pfwatch.reports import vocabulary
 from pfwatch.reports.sentences import sentence
 from pfwatch.sessions import Sessions
@@ -102,13 +103,13 @@ def _explained(
     lines: tuple[str, ...], path: str | None, scanner: Scanner, sessions: _Explainer
 ) -> Iterator[tuple[bytes, Event]]:
     """Each line with its event."""
+    given: Iterable[Block]
     if lines:
         text = "\n".join(line.rstrip("\n") for line in lines) + "\n"
-        block = text.encode("utf-8", "surrogateescape")
-        scanner.scan(block, time.time())
-        yield from _paired(block, sessions.lines)
-        return
-    for read in blocks([path or STANDARD_INPUT], SourceSettings()):
+        given = [Block(STANDARD_INPUT, text.encode("utf-8", "surrogateescape"), time.time(), None)]
+    else:
+        given = blocks([path or STANDARD_INPUT], SourceSettings())
+    for read in unwrapped(given):
         scanner.scan(read.data, read.reference)
         yield from _paired(read.data, sessions.lines)
         sessions.lines.clear()

@@ -7,6 +7,7 @@ what a line says behind its header.
 import os
 from typing import BinaryIO
 
+from pfwatch.records.container import ContainerLog
 from pfwatch.records.header import FORMS, compile_form
 from pfwatch.records.time import TimeReader
 
@@ -50,8 +51,9 @@ def _first_since(log: BinaryIO, offset: int, since: float, times: TimeReader) ->
 
 
 def _time_of(line: bytes, times: TimeReader) -> float | None:
+    line = b"\n" + ContainerLog().unwrap(line).rstrip(b"\r\n")
     for pattern in _PATTERNS:
-        found = pattern.match(b"\n" + line.rstrip(b"\r\n"))
+        found = pattern.match(line)
         if found and found[1]:
             moment = times.read(found[1])
             return moment.at if moment else None
