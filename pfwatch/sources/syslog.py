@@ -35,8 +35,8 @@ _GREETING = 10.0
 """Seconds for TLS to begin."""
 _AGAIN = 5.0
 """Seconds between two attempts to listen where that was not possible."""
-_PARTING = 0.15
-"""Seconds that senders have at the end for what is under way."""
+_PARTING = 1.0
+"""Seconds that senders have at the end to notice it: what they send until then is still read."""
 _MOST_NOTES = 20
 _NOTE_EVERY = 60.0
 """Seconds between two notes of one kind: strangers must not write our log."""
@@ -90,9 +90,14 @@ class SyslogReceiver:
                 await asyncio.sleep(0)  # all that has come by now is one block
                 yield self._block()
         except asyncio.CancelledError:
-            await self._part()
-            while self._lines:
-                yield self._block()
+            self._part()
+            until = _clock() + _PARTING
+            while self._lines or (self._connections and _clock() < until):
+                if self._lines:
+                    yield self._block()
+                else:
+                    with contextlib.suppress(asyncio.CancelledError):  # whoever cancels may do so several times
+                        await asyncio.sleep(0.01)
             raise
         finally:
             check.cancel()
@@ -282,28 +287,29 @@ class SyslogReceiver:
 
     # The end
 
-    async def _part(self) -> None:
-        """Take no more connections, and give those that are there a moment for what is under way."""
-        for listener in list(self._listeners):
-            asyncio.get_running_loop().remove_reader(listener)
-            listener.close()
-        self._listeners.clear()
+    def _part(self) -> None:
+        """Take no more connections and no datagrams, and tell those who are connected.
+
+        Syslog over TCP confirms nothing: what is in a socket's buffer when it is closed is lost, and nobody knows. A
+        sender who hears of the end goes on sending what is under way at most, and that is still read.
+        """
         if self._paused:
             self._resume()
-        for connection in self._connections:
-            connection.finish()
-        if self._connections:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(_PARTING)
         for bound in self._datagrams:
             self._receive(bound)
+        self._let_go()
+        for connection in self._connections:
+            connection.finish()
 
-    def _close(self) -> None:
+    def _let_go(self) -> None:
         for bound in (*self._datagrams, *self._listeners):
             asyncio.get_running_loop().remove_reader(bound)
             bound.close()
         self._datagrams.clear()
         self._listeners.clear()
+
+    def _close(self) -> None:
+        self._let_go()
         for task in self._greetings:
             task.cancel()
         for connection in list(self._connections):
