@@ -15,6 +15,7 @@ from pfwatch.sources.begin import first_line_since
 from pfwatch.sources.follow import FileFollower
 from pfwatch.sources.settings import SourceSettings
 from pfwatch.sources.source import Source
+from pfwatch.sources.syslog import SyslogReceiver
 
 
 class Watched:
@@ -32,6 +33,8 @@ class Watched:
         self._now = now
         self.problem: str | None = None
         self.sources: list[Source] = [self._file(path, positions.get(path)) for path in settings.paths]
+        if settings.syslog.listen:
+            self.sources.append(SyslogReceiver(settings.syslog, max_line=settings.max_line, now=now))
 
     def at_end(self) -> bool:
         """Nothing is left unread anywhere."""
