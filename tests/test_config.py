@@ -596,6 +596,33 @@ def test_check_config_shows_where_mail_goes_and_what_may_surprise(tmp_path: Path
     ]
 
 
+def test_check_config_shows_who_may_send_syslog_and_what_may_surprise(tmp_path: Path) -> None:
+    text = """
+        [syslog]
+        listen = ["udp://192.0.2.10:5514", "tls://[::]:6514"]
+        allow_from = ["192.0.2.0/24"]
+        certificate = "/etc/pfwatch/cert.pem"
+        key = "/etc/pfwatch/key.pem"
+        """
+    shown = "udp://192.0.2.10:5514, tls://[::]:6514; from 192.0.2.0/24"
+    code, out, _ = run(str(written(tmp_path, text)))
+    assert (code, out[1:3]) == (
+        0,
+        [
+            "  logs:     none but what is received by syslog; times without a zone are in this machine's time zone",
+            f"  syslog:   {shown}",
+        ],
+    )
+    assert [line[12:].partition(":")[0] for line in out if "note:" in line][1:] == [
+        "over udp lines can be lost and their senders be forged",
+        "without [syslog] client_ca whoever allow_from lets in can send lines over tls, and make up what is in them",
+    ]
+    text += 'client_ca = "/etc/pfwatch/ca.pem"\n'
+    assert f"  syslog:   {shown} with a certificate from /etc/pfwatch/ca.pem" in run(str(written(tmp_path, text)))[1]
+    text += 'client_names = ["mx1.example.org"]\n'
+    assert f"  syslog:   {shown} with a certificate for mx1.example.org" in run(str(written(tmp_path, text)))[1]
+
+
 def test_check_config_tells_every_problem_on_standard_error_and_exits_with_2(tmp_path: Path) -> None:
     path = written(tmp_path, "[mail]\nport = 0\nprot = 1\n")
     assert run(str(path)) == (
