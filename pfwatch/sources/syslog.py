@@ -22,11 +22,13 @@ from pfwatch.detection.rules import Networks
 from pfwatch.position import Block
 from pfwatch.sources.settings import Listen, SyslogSettings
 from pfwatch.sources.source import Loss
-from pfwatch.sources.syslog_connection import PIECE, Connection
+from pfwatch.sources.syslog_connection import Connection
 from pfwatch.sources.syslog_framing import line_of
 from pfwatch.sources.syslog_sockets import DATAGRAM, Drops, ListenError, bind, keep_alive
 from pfwatch.sources.syslog_tls import TlsError, refused_name, server_context
 
+_BLOCK = 64 * 1024
+"""Bytes that are gathered into one block; what was received at once stays together."""
 _FULL = 1024 * 1024
 """Bytes that wait for the pipeline at most, and what was read in the same turn."""
 _TURN = 256
@@ -66,7 +68,7 @@ class SyslogReceiver:
         self._size = 0
         self._filled = asyncio.Event()
         self._paused = False
-        self._buffer = bytearray(max(PIECE, DATAGRAM))
+        self._buffer = bytearray(DATAGRAM)
         self._listeners: dict[socket.socket, ssl.SSLContext | None] = {}
         self._datagrams: dict[socket.socket, Drops] = {}
         self._unbound: list[Listen] = list(settings.listen)
@@ -106,7 +108,7 @@ class SyslogReceiver:
     def _block(self) -> Block:
         taken = [self._lines.popleft()]
         size = len(taken[0])
-        while self._lines and size + len(self._lines[0]) <= PIECE:
+        while self._lines and size + len(self._lines[0]) <= _BLOCK:
             size += len(self._lines[0])
             taken.append(self._lines.popleft())
         self._size -= size
@@ -186,7 +188,7 @@ class SyslogReceiver:
     def _receive(self, bound: socket.socket) -> None:
         buffer, lines, taken, turns = memoryview(self._buffer), [], 0, 0
         with contextlib.suppress(BlockingIOError, InterruptedError, ConnectionError):
-            while taken < PIECE and turns < _TURN:
+            while taken < _BLOCK and turns < _TURN:
                 size, address = bound.recvfrom_into(buffer)
                 taken, turns = taken + size, turns + 1
                 if self._may(address[0]):
@@ -228,7 +230,6 @@ class SyslogReceiver:
             keep_alive(accepted)
             connection = Connection(
                 peer,
-                self._buffer,
                 self._max_line,
                 take=self._take,
                 greet=self._greet,

@@ -5,21 +5,22 @@ never know who may send, or what becomes of a line.
 """
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Callable
 
 from pfwatch.sources.syslog_framing import Framing, FramingError
 
-PIECE = 64 * 1024
-"""Bytes that are received at once."""
 
+class Connection(asyncio.Protocol):
+    """Receives at most 256 KiB at once, which is asyncio's bound.
 
-class Connection(asyncio.BufferedProtocol):
-    """Reads into a buffer that all connections share, because each has done with it before another's turn."""
+    Not a BufferedProtocol: asyncio would drop what does not fit into its buffer when TLS ends (Python 3.11 to 3.13).
+    """
 
     def __init__(
         self,
         peer: str,
-        buffer: bytearray,
         max_line: int,
         *,
         take: Callable[[bytes], None],
@@ -31,7 +32,6 @@ class Connection(asyncio.BufferedProtocol):
         self.peer = peer
         self.transport: asyncio.Transport | None = None
         """None until it is established, for TLS with all its certificates."""
-        self._buffer = memoryview(buffer)
         self._framing = Framing(max_line)
         self._take, self._greet, self._complain, self._leave = take, greet, complain, leave
         self._heard = 0.0
@@ -45,14 +45,10 @@ class Connection(asyncio.BufferedProtocol):
             self.transport = transport
             self._greet(self, transport)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's own signature
-        """Where the next bytes go."""
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes are there."""
+    def data_received(self, data: bytes) -> None:
+        """So much is there."""
         try:
-            lines = self._framing.feed(bytes(self._buffer[:nbytes]))
+            lines = self._framing.feed(data)
         except FramingError as error:
             self.end("framing", str(error))
             return
@@ -95,9 +91,13 @@ class Connection(asyncio.BufferedProtocol):
             self.transport.abort()
 
     def finish(self) -> None:
-        """Tell the sender that nothing more is taken; what is under way is still read."""
-        if self.transport is not None and self.transport.can_write_eof() and not self.transport.is_closing():
-            self.transport.write_eof()
+        """Tell the sender that nothing more is taken; what is under way is still read.
+
+        Over TLS, too, it is the end of TCP: behind TLS's own, nothing may come from the other side either.
+        """
+        if self.transport is not None and not self.transport.is_closing():
+            with contextlib.suppress(OSError):
+                self.transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
 
     def end(self, kind: str, why: str) -> None:
         """Close at once, and say why."""

@@ -20,6 +20,8 @@ class TlsError(Exception):
 def server_context(settings: SyslogSettings) -> ssl.SSLContext:
     """TLS 1.2 or later, with the certificate of the settings. Raises TlsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # A sender never reads, so a ticket would lie before the end of the connection, and rsyslog not see it in time.
+    context.num_tickets = 0
     for path in filter(None, (settings.certificate, settings.key, settings.client_ca)):
         try:
             Path(path).read_bytes()

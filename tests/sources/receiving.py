@@ -38,6 +38,8 @@ class Receiving:
     def __init__(self, receiver: SyslogReceiver) -> None:
         self.receiver = receiver
         self.blocks: list[Block] = []
+        self.count = 0
+        """Lines."""
         self.free = asyncio.Event()
         self.free.set()
         self._news = asyncio.Event()
@@ -53,13 +55,14 @@ class Receiving:
         async with contextlib.aclosing(self.receiver.blocks()) as blocks:
             async for block in blocks:
                 self.blocks.append(block)
+                self.count += block.data.count(b"\n")
                 self._news.set()
                 await self.free.wait()
 
     async def has(self, count: int) -> list[bytes]:
         """The lines, once there are so many."""
         async with asyncio.timeout(PATIENCE):
-            while len(self.lines) < count:
+            while self.count < count:
                 self._news.clear()
                 await self._news.wait()
         return self.lines
