@@ -206,7 +206,6 @@ class SyslogReceiver:
             "TLS, or raise net.core.rmem_max"
         )
         self.losses.append(Loss("overflow", text, lines=dropped))
-        self._note("overflow", text)
 
     # Connections
 

@@ -20,7 +20,7 @@ from pfwatch.parsing.tally import Tally
 from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.records.container import LONGEST, ContainerLog
 from pfwatch.records.time import TimeReader
-from pfwatch.replay import Report, replay
+from pfwatch.replay import Report, finished_events, replay, unread_lines
 from pfwatch.sessions import Sessions
 from pfwatch.sources.begin import first_line_since
 from pfwatch.sources.settings import SourceSettings
@@ -333,6 +333,26 @@ def test_the_first_read_finds_its_place_behind_a_prefix(tmp_path: Path) -> None:
         times.expect(REFERENCE)
         with path.open("rb") as log:
             assert first_line_since(log, since, times) == sum(map(len, lines[: 12 * 60]))
+
+
+def test_events_and_unread_lines_are_the_same_as_of_the_plain_log(tmp_path: Path) -> None:
+    log = logs("3.7")["grammar_tour.log"] + b"Nov 22 09:53:31 mx1 postfix/smtpd[229]: something new\n"
+    path = tmp_path / "mail.log"
+
+    def said(text: bytes) -> tuple[list[bytes], list[bytes], int]:
+        path.write_bytes(text)
+        os.utime(path, (REFERENCE, REFERENCE))
+        events = [msgspec.json.encode(one) for one in finished_events([str(path)], Settings(), SourceSettings())]
+        unread = list(unread_lines([str(path)], Settings(), SourceSettings()))
+        lines = [msgspec.json.encode(event) for found, _ in unread for event in found]
+        return events, lines, sum(tally.total for _, tally in unread)
+
+    plain = said(log)
+    assert len(plain[0]) > 100
+    assert plain[1]
+    assert plain[2] == log.count(b"\n")
+    for form, wrap in FORMS.items():
+        assert said(wrapped(wrap, log)) == plain, form
 
 
 @pytest.mark.parametrize("form", FORMS)
