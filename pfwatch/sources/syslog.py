@@ -74,7 +74,7 @@ class SyslogReceiver:
         self._unbound: list[Listen] = list(settings.listen)
         self._bind_at = 0.0
         self._connections: set[Connection] = set()
-        self._greetings: set[asyncio.Task[None]] = set()
+        self._greetings: dict[asyncio.Task[None], tuple[Connection, socket.socket]] = {}
         self._told: dict[str, tuple[float, int]] = {}
 
     @property
@@ -187,7 +187,7 @@ class SyslogReceiver:
 
     def _receive(self, bound: socket.socket) -> None:
         buffer, lines, taken, turns = memoryview(self._buffer), [], 0, 0
-        with contextlib.suppress(BlockingIOError, InterruptedError, ConnectionError):
+        with contextlib.suppress(OSError):  # there is nothing more, as a rule
             while taken < _BLOCK and turns < _TURN:
                 size, address = bound.recvfrom_into(buffer)
                 taken, turns = taken + size, turns + 1
@@ -237,8 +237,8 @@ class SyslogReceiver:
             )
             self._connections.add(connection)  # its place is taken before TLS begins
             task = asyncio.create_task(self._establish(connection, accepted, self._listeners[listener]))
-            self._greetings.add(task)
-            task.add_done_callback(self._greetings.discard)
+            self._greetings[task] = connection, accepted
+            task.add_done_callback(self._established)
 
     async def _establish(self, connection: Connection, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
@@ -246,12 +246,15 @@ class SyslogReceiver:
         try:
             await loop.connect_accepted_socket(lambda: connection, accepted, ssl=context, ssl_handshake_timeout=timeout)
         except OSError as error:
-            reason = getattr(error, "reason", None) or error.strerror or str(error)
+            reason = (getattr(error, "reason", None) or error.strerror or str(error)).replace("_", " ").lower()
             self._note("tls", f"{connection.peer} began a connection over TLS that failed: {reason}")
-        finally:
-            if connection.transport is None:
-                self._connections.discard(connection)
-                accepted.close()
+
+    def _established(self, task: asyncio.Task[None]) -> None:
+        """Also where it was not, or its task never began."""
+        connection, accepted = self._greetings.pop(task)
+        if connection.transport is None:
+            self._connections.discard(connection)
+            accepted.close()
 
     def _greet(self, connection: Connection, transport: asyncio.Transport) -> None:
         refused = refused_name(transport.get_extra_info("peercert"), self._settings.client_names)
