@@ -23,8 +23,6 @@ _CRI_LINE = re.compile(
     rb"(?m)^(?P<head>[0-9]{4}-[^ \n]{1,40}+ (?P<stream>std(?:out|err)) )(?P<piece>[FP]) (?P<text>[^\n]*+)\n"
 )
 _PIECES = (b" stdout P ", b" stderr P ")
-_VISIBLE = {0: "#000", 10: "#012"}
-"""Octal, as rsyslog shows control characters: a line stays one line."""
 _UNKNOWN = b"\0"
 """Stands for a piece that could not be read: what follows it is not the beginning of a line."""
 
@@ -62,7 +60,7 @@ class ContainerLog:
 
     def rest(self) -> bytes:
         """The lines whose end never came, for the end of a finished log."""
-        lines = b"".join(line + b"\n" for line in self._pieces.values() if line != _UNKNOWN)
+        lines = b"".join(line + b"\n" for _, line in sorted(self._pieces.items()) if line != _UNKNOWN)
         self._pieces.clear()
         return lines
 
@@ -76,19 +74,23 @@ class ContainerLog:
         self._remembers = True
 
     def _text(self, line: bytes) -> bytes | None:
-        """The line in an object, None for a piece; any other line as it is."""
+        """The line in an object, None for a piece; any other line as it is.
+
+        Line feeds and NUL in it are shown as rsyslog shows them: a line stays one line.
+        """
         if not line.startswith(_OBJECT):
             return line
         try:
             wrapped = _decode(line)
         except (msgspec.MsgspecError, UnicodeError):
-            if not line.rstrip(b"\r").endswith(b"}"):  # cut, for it was too long: whether it was a piece is gone
-                self._remembers = True
-                for stream in ("stdout", "stderr"):
-                    self._pieces.setdefault(_object_of(stream), _UNKNOWN)
+            # Cut, for it was too long: whether it was a piece, and of which stream, stood at its end.
+            for stream in ("stdout", "stderr"):
+                self._keep(_object_of(stream), self._pieces.get(_object_of(stream), _UNKNOWN))
             return line
         ended = wrapped.log.endswith("\n")
-        text = wrapped.log.removesuffix("\n").translate(_VISIBLE).encode()
+        text = wrapped.log.removesuffix("\n").encode()
+        if b"\n" in text or b"\0" in text:
+            text = text.replace(b"\n", b"#012").replace(b"\0", b"#000")
         if self._pieces or not ended:
             text = (self._pieces.pop(_object_of(wrapped.stream), b"") + text)[:LONGEST]
         if not ended:

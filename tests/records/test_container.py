@@ -244,9 +244,11 @@ def test_a_line_whose_end_never_came_is_counted_at_the_end_of_the_log(wrap: str,
     assert tally.total == 2
 
 
-def test_what_follows_an_object_that_was_cut_is_not_the_beginning_of_a_line() -> None:
+@pytest.mark.parametrize("before", [b"", b'"stream":"stdout"}'])
+def test_what_follows_an_object_that_was_cut_is_not_the_beginning_of_a_line(before: bytes) -> None:
     """16 KiB of `<` are 96 KiB in json-file, and a reader of files cuts a line at 64: was it a piece?"""
     begin = docker(b"<" * 16 * 1024)
+    begin = begin[: LONGEST - len(before)] + before + begin[LONGEST:]
     assert len(begin) > LONGEST
     log = begin[:LONGEST] + b"\n" + docker(ATTACK + b"\n") + docker(LINE + b"\n")
     for cuts in ((), (1,), (2,)):
