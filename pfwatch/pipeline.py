@@ -32,12 +32,10 @@ from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.metrics.tallies import count
 from pfwatch.parsing.hits import Hit
-from pfwatch.parsing.scanner import Scanner
+from pfwatch.parsing.log import LogReader
 from pfwatch.parsing.tally import FATES, Tally
-from pfwatch.records.folds import Folds
 from pfwatch.records.header import postfix_tag
 from pfwatch.records.losses import read_losses
-from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
 
 
@@ -75,20 +73,14 @@ class Pipeline:
         self._keep = keep
         self._every_event = every_event
         self._sessions = Sessions(keep=keep)
-        self._scanners: dict[str, Scanner] = {}
-        self._times: dict[str, TimeReader] = {}
-        """The clock of each source."""
-        self._folds: dict[str, Folds] = {}
-        self._saved_folds: dict[bytes, bytes] = {}
-        self._kept_folds: set[bytes] = set()
-        """Sources whose fold is kept since the last `drain`."""
+        self._logs: dict[str, LogReader] = {}
         self._detector = Detector(settings.detection, keep=keep)
         self._planner = Planner(settings.alerts, self._detector)
         self._dropped: dict[tuple[str, str], int] = {}
         """Metric and rule -> how much of it is counted."""
-        self._saved_scanners: dict[bytes, bytes] = {}
+        self._saved_logs: dict[bytes, bytes] = {}
         self._released: dict[bytes, bytes | None] = {}
-        """States of scanners that are gone since the last `drain`; None: not to be kept."""
+        """States of logs that are gone since the last `drain`; None: not to be kept."""
         self._wake_at = float("inf")
 
     def feed(self, block: bytes, source: str, reference: float, clock: float | None = None) -> Outcome:
@@ -97,16 +89,15 @@ class Pipeline:
         `reference` is the newest moment that a record in them can have, `clock` the wall's time where the log is read
         live (None: the log's own time is all there is); seconds since the epoch.
         """
-        scanner = self._scanner(source)
-        for piece in self._folds[source].pieces(block, reference, live=clock is not None):
-            scanner.scan(piece, reference)
-        tally = scanner.take(counts=False)
+        log = self._log(source)
+        log.read(block, reference, live=clock is not None)
+        tally = log.take(counts=False)
         outcome = Outcome(events=self._sessions.take_unbuilt(), tally=tally)
         if tally.foreign:  # which such lines are
-            outcome.losses = read_losses(block, self._times[source])
+            outcome.losses = read_losses(block, log.times)
             self.lose(source, outcome.losses)
         self._follow(outcome, clock)
-        self._count(source, scanner, outcome)
+        self._count(source, log, outcome)
         return outcome
 
     def tick(self, now: float, clock: float | None = None) -> Outcome:
@@ -121,6 +112,8 @@ class Pipeline:
 
     def finish(self) -> Outcome:
         """Let everything that waits happen: the log is at its end and nothing follows."""
+        for log in self._logs.values():
+            log.finish()
         self._sessions.finish()
         outcome = Outcome(events=self._sessions.take_unbuilt(), tally=self._gather())
         self._follow(outcome, None)
@@ -146,22 +139,20 @@ class Pipeline:
 
     def newest(self, source: str) -> float | None:
         """The time of a source's latest record, seconds since the epoch."""
-        scanner = self._scanners.get(source)
-        return scanner.newest() if scanner else None
+        log = self._logs.get(source)
+        return log.newest() if log else None
 
     def release(self, source: str) -> None:
         """A source is not read at present: hold no more of it than what must be known when it comes back."""
-        scanner = self._scanners.pop(source, None)
-        self._times.pop(source, None)
-        self._folds.pop(source, None)
-        if scanner:
-            count(self.counters, scanner.take())
-            self._released[source.encode()] = self._saved_scanners[source.encode()] = scanner.state()
+        log = self._logs.pop(source, None)
+        if log:
+            count(self.counters, log.take())
+            self._released[source.encode()] = self._saved_logs[source.encode()] = log.state()
 
     def forget(self, source: str) -> None:
         """A source does not come back."""
         self.release(source)
-        self._saved_scanners.pop(source.encode(), None)
+        self._saved_logs.pop(source.encode(), None)
         self._released[source.encode()] = None
 
     def incidents(self) -> list[Change]:
@@ -175,36 +166,28 @@ class Pipeline:
         """What changed since the last call and must outlive the process, by part. The counters are complete then."""
         self._gather()
         kept = self._sessions.drain() | self._detector.drain() | {"planner": self._planner.drain()}
-        kept["scanner"], self._released = self._released, {}
-        kept["scanner"] |= {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
-        folds = {source.encode(): folds.state() for source, folds in self._folds.items()}
-        kept["fold"] = {source: state for source, state in folds.items() if state or source in self._kept_folds}
-        self._kept_folds = {source for source, state in folds.items() if state}
+        kept["log"], self._released = self._released, {}
+        kept["log"] |= {source.encode(): log.state() for source, log in self._logs.items()}
         return {part: rows for part, rows in kept.items() if rows}
 
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
         """Go on with what `drain` gave."""
         self._sessions.restore(saved)
         self._detector.restore(saved)
-        self._saved_folds = dict(saved.get("fold", {}))
-        self._kept_folds = set(self._saved_folds)
         self._planner.restore(saved.get("planner", {}))
-        self._saved_scanners = dict(saved.get("scanner", {}))
+        self._saved_logs = dict(saved.get("log", {}))
         self._wake_at = 0.0
 
-    def _scanner(self, source: str) -> Scanner:
-        scanner = self._scanners.get(source)
-        if scanner is None:
-            times = self._times[source] = TimeReader(self._settings.zone, self._settings.year)
-            self._folds[source] = Folds(times, self._settings.zone)
-            scanner = self._scanners[source] = Scanner(
-                self._sessions, times, every_event=self._every_event, dovecot=self._settings.dovecot
+    def _log(self, source: str) -> LogReader:
+        log = self._logs.get(source)
+        if log is None:
+            settings = self._settings
+            log = self._logs[source] = LogReader(
+                self._sessions, settings.zone, settings.year, every_event=self._every_event, dovecot=settings.dovecot
             )
-            if source.encode() in self._saved_folds:
-                self._folds[source].restore(self._saved_folds.pop(source.encode()))
-            if source.encode() in self._saved_scanners:
-                scanner.restore(self._saved_scanners[source.encode()])
-        return scanner
+            if source.encode() in self._saved_logs:
+                log.restore(self._saved_logs[source.encode()])
+        return log
 
     def _follow(self, outcome: Outcome, clock: float | None) -> None:
         """Count events and let them and hits change incidents, each after what was due before it."""
@@ -245,7 +228,7 @@ class Pipeline:
                     outcome.notifications += planner.tick(due, clock)
             self._wake_at = min(detector.next_deadline(), planner.next_deadline())
 
-    def _count(self, source: str, scanner: Scanner, outcome: Outcome) -> None:
+    def _count(self, source: str, log: LogReader, outcome: Outcome) -> None:
         """Add a block's lines to the counters."""
         tally, counters = outcome.tally, self.counters
         if tally is None:
@@ -258,7 +241,7 @@ class Pipeline:
         for fate, lines in tally.fates().items():
             if lines:
                 counters.add("pfwatch_lines_total", (source, fate), lines)
-        newest = scanner.newest()
+        newest = log.newest()
         if newest is not None:
             counters.set("pfwatch_source_last_record_timestamp_seconds", (source,), newest)
         self._note(outcome)
@@ -266,9 +249,12 @@ class Pipeline:
     def _gather(self) -> Tally:
         """Bring the counters up to date: most lines are counted where they are read, and added up now and then."""
         gathered = Tally()
-        for scanner in self._scanners.values():
-            tally = scanner.take()
+        for log in self._logs.values():
+            tally = log.take()
             count(self.counters, tally)
+            gathered.total += tally.total
+            for fate, lines in tally.fates().items():
+                setattr(gathered, fate, getattr(gathered, fate) + lines)
             for (rule, kind), keys in tally.counts.items():
                 gathered.add(rule, kind, keys)
         return gathered

@@ -14,12 +14,11 @@ import msgspec
 
 from pfwatch.detection.incident import IncidentSeverity
 from pfwatch.events import Event, Unsupported
-from pfwatch.parsing.scanner import Scanner
+from pfwatch.parsing.log import LogReader
 from pfwatch.parsing.tally import FATES, Tally
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block
-from pfwatch.records.folds import Folds
-from pfwatch.records.time import TimeReader, stamp
+from pfwatch.records.time import stamp
 from pfwatch.sessions import Sessions
 from pfwatch.sources.archive import read_file, read_stream
 from pfwatch.sources.settings import SourceSettings
@@ -90,7 +89,7 @@ def replay(
 def finished_events(paths: Iterable[str], settings: Settings, source: SourceSettings) -> Iterator[Event]:
     """Every event of finished logs after correlation, one per incident, in the order in which each is complete."""
     sessions = Sessions()
-    for _ in _scanned(paths, settings, source, sessions, every_event=True):
+    for _ in _read(paths, settings, source, sessions, every_event=True):
         yield from sessions.take()
     sessions.finish()
     yield from sessions.take()
@@ -101,25 +100,27 @@ def unread_lines(
 ) -> Iterator[tuple[list[Unsupported], Tally]]:
     """The lines of Postfix that no rule reads, block by block, each with what became of its lines."""
     sessions = Sessions()
-    for scanner in _scanned(paths, settings, source, sessions, tell_unread=True):
+    for log in _read(paths, settings, source, sessions, tell_unread=True):
         finished = sessions.take_unbuilt()
-        yield [event for event in finished if isinstance(event, Unsupported)], scanner.take()
+        yield [event for event in finished if isinstance(event, Unsupported)], log.take()
 
 
-def _scanned(
+def _read(
     paths: Iterable[str], settings: Settings, source: SourceSettings, sessions: Sessions, **how: bool
-) -> Iterator[Scanner]:
-    """The scanner of each block's source, behind the block."""
-    scanners: dict[str, tuple[Scanner, Folds]] = {}
+) -> Iterator[LogReader]:
+    """The log of each block, behind the block, and each log at its end."""
+    logs: dict[str, LogReader] = {}
     for block in blocks(paths, source):
-        if block.source not in scanners:
-            times = TimeReader(settings.zone, settings.year)
-            scanner = Scanner(sessions, times, dovecot=settings.dovecot, **how)
-            scanners[block.source] = scanner, Folds(times, settings.zone)
-        scanner, folds = scanners[block.source]
-        for piece in folds.pieces(block.data, block.reference, live=False):
-            scanner.scan(piece, block.reference)
-        yield scanner
+        log = logs.get(block.source)
+        if log is None:
+            log = logs[block.source] = LogReader(
+                sessions, settings.zone, settings.year, dovecot=settings.dovecot, **how
+            )
+        log.read(block.data, block.reference)
+        yield log
+    for log in logs.values():
+        log.finish()
+        yield log
 
 
 def size_of(paths: Iterable[str]) -> int | None:

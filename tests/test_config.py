@@ -22,7 +22,7 @@ from pfwatch.config.locate import Positions
 from pfwatch.config.model import ARRAY_TABLES, TABLES
 from pfwatch.config.values import duration_text, seconds
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
-from pfwatch.sources.settings import SourceSettings
+from pfwatch.sources.settings import Listen, SourceSettings, SyslogSettings
 from pfwatch.store.settings import StoreSettings
 from pfwatch.web.settings import WebSettings
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "config" / "pfwatch.toml"
 RIGHT = ROOT / "tests" / "config" / "right"
 WRONG = sorted((ROOT / "tests" / "config" / "wrong").glob("*.toml"))
-NOT_SETTABLE = {"block_size", "max_line", "commit_bytes"}
+NOT_SETTABLE = {"block_size", "max_line", "commit_bytes", "message_timeout"}
 """Settings that the tests and the bench vary, and no administrator."""
 
 
@@ -54,7 +54,23 @@ def test_every_right_value_arrives_in_the_settings() -> None:
     shipped = DetectionSettings()
     assert load(RIGHT / "everything.toml", {}) == Settings(
         source=SourceSettings(
-            paths=("/var/log/mail.log", "/var/log/mail two.log"), time_zone="Europe/Paris", first_read=5400
+            paths=("/var/log/mail.log", "/var/log/mail two.log"),
+            time_zone="Europe/Paris",
+            first_read=5400,
+            syslog=SyslogSettings(
+                listen=(
+                    Listen("udp", "127.0.0.1", 5514),
+                    Listen("tcp", "::1", 5514),
+                    Listen("tls", "192.0.2.10", 6514),
+                ),
+                allow_from=("192.0.2.0/24", "2001:db8::25"),
+                certificate="/etc/pfwatch/cert.pem",
+                key="/etc/pfwatch/key.pem",
+                client_ca="/etc/pfwatch/ca.pem",
+                client_names=("mx1.example.org", "*.mail.example.org"),
+                max_connections=100,
+                idle_timeout=3600.0,
+            ),
         ),
         store=StoreSettings(path="/srv/pfwatch/state.db", commit_interval=0.5),
         dovecot=True,
@@ -206,15 +222,17 @@ def test_the_example_file_says_something_about_every_option() -> None:
 
 def test_every_setting_that_a_part_owns_can_be_configured_or_is_known_not_to_be() -> None:
     renamed = {"host": "listen", "port": "listen", "silences": "silence", "rules": "auth-bruteforce"}
+    own_table = {"syslog"}
     parts: dict[str, type[msgspec.Struct]] = {
         "log": SourceSettings,
+        "syslog": SyslogSettings,
         "state": StoreSettings,
         "web": WebSettings,
         "alerts": AlertSettings,
         "detection": DetectionSettings,
     }
     for section, settings in parts.items():
-        names = {field.name for field in msgspec.structs.fields(settings)} - NOT_SETTABLE
+        names = {field.name for field in msgspec.structs.fields(settings)} - NOT_SETTABLE - own_table
         assert {renamed.get(name, name) for name in names} <= set(TABLES[(section,)])
     for rule in DetectionSettings().rules:
         assert {field.name for field in msgspec.structs.fields(RuleSettings)} == set(TABLES[("detection", rule)])
@@ -576,6 +594,33 @@ def test_check_config_shows_where_mail_goes_and_what_may_surprise(tmp_path: Path
         "  note:     the password may reach somebody else than mail.example.org: set tls to starttls or implicit",
         '  note:     port 465 of mail.example.org expects TLS from the first byte: set tls = "implicit"',
     ]
+
+
+def test_check_config_shows_who_may_send_syslog_and_what_may_surprise(tmp_path: Path) -> None:
+    text = """
+        [syslog]
+        listen = ["udp://192.0.2.10:5514", "tls://[::]:6514"]
+        allow_from = ["192.0.2.0/24"]
+        certificate = "/etc/pfwatch/cert.pem"
+        key = "/etc/pfwatch/key.pem"
+        """
+    shown = "udp://192.0.2.10:5514, tls://[::]:6514; from 192.0.2.0/24"
+    code, out, _ = run(str(written(tmp_path, text)))
+    assert (code, out[1:3]) == (
+        0,
+        [
+            "  logs:     none but what is received by syslog; times without a zone are in this machine's time zone",
+            f"  syslog:   {shown}",
+        ],
+    )
+    assert [line[12:].partition(":")[0] for line in out if "note:" in line][1:] == [
+        "over udp lines can be lost and their senders be forged",
+        "without [syslog] client_ca whoever allow_from lets in can send lines over tls, and make up what is in them",
+    ]
+    text += 'client_ca = "/etc/pfwatch/ca.pem"\n'
+    assert f"  syslog:   {shown} with a certificate from /etc/pfwatch/ca.pem" in run(str(written(tmp_path, text)))[1]
+    text += 'client_names = ["mx1.example.org"]\n'
+    assert f"  syslog:   {shown} with a certificate for mx1.example.org" in run(str(written(tmp_path, text)))[1]
 
 
 def test_check_config_tells_every_problem_on_standard_error_and_exits_with_2(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def _in_force(settings: "Settings") -> list[tuple[str, str]]:
         ("rules", _rules(settings)),
         ("mail", _mail(settings)),
     ]
+    if settings.source.syslog.listen:
+        lines.insert(1, ("syslog", _syslog(settings)))
     if settings.dovecot:
         lines.insert(1, ("dovecot", "its failed logins count, too"))
     if mail.recipients and mail.fallback:
@@ -64,9 +66,17 @@ def _in_force(settings: "Settings") -> list[tuple[str, str]]:
 
 
 def _logs(settings: "Settings") -> str:
-    paths = ", ".join(settings.source.paths) or "found by pfwatch itself"
+    found = "none but what is received by syslog" if settings.source.syslog.listen else "found by pfwatch itself"
+    paths = ", ".join(settings.source.paths) or found
     zone = settings.source.time_zone or "this machine's time zone"
     return f"{paths}; times without a zone are in {zone}"
+
+
+def _syslog(settings: "Settings") -> str:
+    syslog = settings.source.syslog
+    names = f" with a certificate for {', '.join(syslog.client_names)}" if syslog.client_names else ""
+    certificate = names or (f" with a certificate from {syslog.client_ca}" if syslog.client_ca else "")
+    return f"{', '.join(map(str, syslog.listen))}; from {', '.join(syslog.allow_from) or 'nobody'}{certificate}"
 
 
 def _web(settings: "Settings") -> str:
@@ -104,11 +114,26 @@ def _notes(settings: "Settings") -> list[str]:
         notes.append("no [mail] to: incidents are shown on /metrics and in the log only")
     if settings.web.enabled and not ipaddress.ip_address(settings.web.host).is_loopback:
         notes.append("/metrics has no login and listens beyond loopback: let only your monitoring reach it")
+    notes += _syslog_notes(settings)
     if any(not silence.rule and not silence.subject for silence in settings.alerts.silences):
         notes.append("a silence without rule and subject matches everything: nobody is told about any incident")
     for server in (settings.mail.server, settings.mail.fallback):
         if server:
             notes += _server_notes(server)
+    return notes
+
+
+def _syslog_notes(settings: "Settings") -> list[str]:
+    syslog, notes = settings.source.syslog, []
+    if syslog.listen and not syslog.allow_from:
+        notes.append("[syslog] allow_from is empty: whatever is sent is refused")
+    far = {one.transport for one in syslog.listen if not ipaddress.ip_address(one.host).is_loopback}
+    if "udp" in far:
+        notes.append("over udp lines can be lost and their senders be forged: use tls, or tcp in a network of your own")
+    if "tls" in far and not syslog.client_ca:
+        notes.append(
+            "without [syslog] client_ca whoever allow_from lets in can send lines over tls, and make up what is in them"
+        )
     return notes
 
 

@@ -29,9 +29,9 @@ from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.parsing.dovecot import RULES as DOVECOT
 from pfwatch.parsing.listener import Process
-from pfwatch.parsing.scanner import Scanner
+from pfwatch.parsing.log import LogReader
 from pfwatch.parsing.tally import SLASH_IN_TAG
-from pfwatch.records.time import TimeReader
+from pfwatch.position import Block
 from pfwatch.replay import STANDARD_INPUT, blocks
 from pfwatch.reports import vocabulary
 from pfwatch.reports.sentences import sentence
@@ -85,34 +85,42 @@ def explain(
     colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     width = max(_NARROWEST, min(shutil.get_terminal_size((WIDTH, 24)).columns, _WIDEST))
     sessions = _Explainer()
-    scanner = Scanner(sessions, TimeReader(zone, year), every_event=True, dovecot=dovecot)
+    log = LogReader(sessions, zone, year, every_event=True, dovecot=dovecot)
     with readable():
-        for number, (line, event) in enumerate(_explained(lines, path, scanner, sessions)):
+        for number, (line, event) in enumerate(_explained(lines, path, log, sessions)):
             if as_json:
                 write(encode(as_object(event)) + b"\n")
             else:
                 text = ("\n\n" if number else "") + text_of(event, line, width) + "\n"
                 write((text if colours else click.unstyle(text)).encode())
     sys.stdout.buffer.flush()
-    if scanner.tally.misnamed and not as_json:
-        warn(f"{scanner.tally.misnamed} lines: {SLASH_IN_TAG}")
+    misnamed = log.take().misnamed
+    if misnamed and not as_json:
+        warn(f"{misnamed} lines: {SLASH_IN_TAG}")
 
 
 def _explained(
-    lines: tuple[str, ...], path: str | None, scanner: Scanner, sessions: _Explainer
+    lines: tuple[str, ...], path: str | None, log: LogReader, sessions: _Explainer
 ) -> Iterator[tuple[bytes, Event]]:
     """Each line with its event."""
+    given: Iterable[Block]
     if lines:
         text = "\n".join(line.rstrip("\n") for line in lines) + "\n"
-        block = text.encode("utf-8", "surrogateescape")
-        scanner.scan(block, time.time())
-        yield from _paired(block, sessions.lines)
-        return
-    for read in blocks([path or STANDARD_INPUT], SourceSettings()):
-        scanner.scan(read.data, read.reference)
-        yield from _paired(read.data, sessions.lines)
-        sessions.lines.clear()
-        sessions.finished.clear()
+        given = [Block(STANDARD_INPUT, text.encode("utf-8", "surrogateescape"), time.time(), None)]
+    else:
+        given = blocks([path or STANDARD_INPUT], SourceSettings())
+    reference = 0.0
+    for block in given:
+        reference = block.reference
+        yield from _read(log.unwrap(block.data), reference, log, sessions)
+    yield from _read(log.rest(), reference, log, sessions)
+
+
+def _read(plain: bytes, reference: float, log: LogReader, sessions: _Explainer) -> Iterator[tuple[bytes, Event]]:
+    log.read_plain(plain, reference)
+    yield from _paired(plain, sessions.lines)
+    sessions.lines.clear()
+    sessions.finished.clear()
 
 
 def _paired(block: bytes, events: list[Event]) -> Iterator[tuple[bytes, Event]]:

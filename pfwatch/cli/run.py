@@ -107,7 +107,9 @@ def _settings(config: Path | None, logs: tuple[str, ...], state: str | None) -> 
     source, store = loaded.source, loaded.store
     if state or ("STATE_DIRECTORY" in os.environ and not path):
         store = msgspec.structs.replace(store, path=state or f"{os.environ['STATE_DIRECTORY']}/state.db")
-    source = msgspec.structs.replace(source, paths=logs or source.paths or (_found_log(),))
+    # Where syslog is received, the log of this machine may be what is sent: only who names it has it read as well.
+    paths = logs or source.paths or (() if source.syslog.listen else (_found_log(),))
+    source = msgspec.structs.replace(source, paths=paths)
     for name in source.paths:
         if Path(name).is_dir():
             raise _UnusableError(f"{name}: is a directory; name the log file in it")

@@ -18,10 +18,11 @@ from pfwatch.config import environment, locate, passwords, reading
 from pfwatch.config.model import ARRAY_TABLES, RULES, Document
 from pfwatch.config.passwords import Password
 from pfwatch.config.problems import ConfigError, Problem
+from pfwatch.config.receiving import check_syslog
 from pfwatch.config.unknown import dotted, unknown_key
 from pfwatch.config.values import kind
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
-from pfwatch.sources.settings import SourceSettings
+from pfwatch.sources.settings import Listen, SourceSettings, SyslogSettings
 from pfwatch.store.settings import StoreSettings
 from pfwatch.web.settings import WebSettings
 
@@ -54,6 +55,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     places = _Places(path, text, origins)
     handed_over, complaints = passwords.credentials(environ)
     complaints += passwords.check_servers(_servers(document), handed_over, mode)
+    complaints += check_syslog(document)
     problems += [places.problem(key, message, at_key=True) for key, message in complaints]
     model = None
     try:
@@ -135,7 +137,7 @@ def _settings(model: Any, handed_over: Mapping[tuple[str, ...], Password]) -> Se
     alerts = dict(model.alerts)
     silences = tuple(Silence(**dict(silence)) for silence in alerts.pop("silence"))
     return Settings(
-        source=SourceSettings(**dict(model.log)),
+        source=SourceSettings(**dict(model.log), syslog=_syslog(model.syslog)),
         store=StoreSettings(**dict(model.state)),
         web=WebSettings(enabled=model.web.enabled, host=host, port=port),
         detection=DetectionSettings(**shared, rules=rules),
@@ -143,6 +145,10 @@ def _settings(model: Any, handed_over: Mapping[tuple[str, ...], Password]) -> Se
         mail=_mail(model.mail, handed_over),
         dovecot=model.dovecot.enabled,
     )
+
+
+def _syslog(section: Any) -> SyslogSettings:
+    return SyslogSettings(**dict(section) | {"listen": tuple(Listen(*where) for where in section.listen)})
 
 
 def _mail(section: Any, handed_over: Mapping[tuple[str, ...], Password]) -> MailSettings:

@@ -20,6 +20,7 @@ from pfwatch.store.settings import StoreSettings
 from pfwatch.web.settings import WebSettings
 
 _SOURCE, _STORE, _WEB, _DETECTION = SourceSettings(), StoreSettings(), WebSettings(), DetectionSettings()
+_SYSLOG = _SOURCE.syslog
 _ALERTS, _MAIL, _SERVER, _SILENCE = AlertSettings(), MailSettings(), SmtpServer(), Silence()
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -43,6 +44,19 @@ class LogSection(Section):
     time_zone: Annotated[str | None, PlainValidator(values.time_zone)] = _SOURCE.time_zone
     first_read: Annotated[int, PlainValidator(values.whole_seconds(0, 365 * DAY))] = _SOURCE.first_read
     poll_interval: Annotated[float, PlainValidator(values.seconds(0.01, MINUTE))] = _SOURCE.poll_interval
+
+
+class SyslogSection(Section):
+    """[syslog]: where log lines are received from other machines, and from which."""
+
+    listen: tuple[Annotated[tuple[str, str, int], PlainValidator(values.syslog_address)], ...] = ()
+    allow_from: Networks = _SYSLOG.allow_from
+    certificate: Annotated[str, PlainValidator(values.absolute_path_or_empty)] = _SYSLOG.certificate
+    key: Annotated[str, PlainValidator(values.absolute_path_or_empty)] = _SYSLOG.key
+    client_ca: Annotated[str, PlainValidator(values.absolute_path_or_empty)] = _SYSLOG.client_ca
+    client_names: tuple[Annotated[str, PlainValidator(values.text)], ...] = _SYSLOG.client_names
+    max_connections: Annotated[int, PlainValidator(values.whole_number(1, 512))] = _SYSLOG.max_connections
+    idle_timeout: Annotated[float, PlainValidator(values.seconds(1, 30 * DAY))] = _SYSLOG.idle_timeout
 
 
 class DovecotSection(Section):
@@ -148,6 +162,7 @@ class MailSection(ServerSection):
 def _document() -> type[Section]:
     sections: dict[str, type[Section]] = {
         "log": LogSection,
+        "syslog": SyslogSection,
         "dovecot": DovecotSection,
         "state": StateSection,
         "web": WebSection,

@@ -17,6 +17,7 @@ _UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile("".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?){unit})?" for unit in _UNITS))
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 _LISTEN = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<v4>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
+_TRANSPORTS = ("udp", "tcp", "tls")
 _KINDS: tuple[tuple[type, str], ...] = (
     (bool, "true or false"),
     (int, "a whole number"),
@@ -157,6 +158,11 @@ def absolute_path(value: object) -> str:
     return str(PurePosixPath(path))
 
 
+def absolute_path_or_empty(value: object) -> str:
+    """The same, or empty."""
+    return "" if value == "" else absolute_path(value)
+
+
 def time_zone(value: object) -> str | None:
     """An IANA time zone that this machine knows; empty for the machine's own."""
     name = text_or_empty(value)
@@ -211,6 +217,22 @@ def listen_address(value: object) -> tuple[str, int]:
     except ValueError:
         raise ValueError(f"{wanted}, but {shown(found['v6'] or found['v4'])} is not an address") from None
     return str(host), whole_number(0, 65_535)(int(found["port"]))
+
+
+def syslog_address(value: object) -> tuple[str, str, int]:
+    """Transport, address and port of `udp://127.0.0.1:5514` or `tls://[::]:6514`."""
+    wanted = (
+        "expected a way, an address of this machine and a port, such as 'tcp://127.0.0.1:5514' or 'tls://[::]:6514'"
+    )
+    written = text(value)
+    transport, colon, address = written.partition("://")
+    if not colon or transport not in _TRANSPORTS:
+        guess = did_you_mean(transport, _TRANSPORTS) if colon else ""
+        raise ValueError(f"{wanted}, found {shown(written)}; the ways are {', '.join(_TRANSPORTS)}{guess}")
+    try:
+        return transport, *listen_address(address)
+    except ValueError:
+        raise ValueError(f"{wanted}, found {shown(written)}") from None
 
 
 def host_name(value: object) -> str:

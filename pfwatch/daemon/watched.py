@@ -19,6 +19,7 @@ from pfwatch.sources.follow import FileFollower
 from pfwatch.sources.patterns import is_pattern, matching
 from pfwatch.sources.settings import SourceSettings
 from pfwatch.sources.source import Source
+from pfwatch.sources.syslog import SyslogReceiver
 
 GONE_AFTER: Final = 60.0
 """Seconds after which a log that a pattern found, and whose file is gone, is no source any more: longer than a rotation
@@ -97,7 +98,10 @@ class Watched:
         """Those that are there from the beginning to the end: logs by their names. Every further kind of source that is
         configured, such as the journal or a receiver of syslog, is made here, with its position.
         """
-        return [self._file(path) for path in self._settings.paths if path not in self._patterns]
+        always: list[Source] = [self._file(path) for path in self._settings.paths if path not in self._patterns]
+        if self._settings.syslog.listen:
+            always.append(SyslogReceiver(self._settings.syslog, max_line=self._settings.max_line, now=self._now))
+        return always
 
     def at_end(self) -> bool:
         """Nothing is left unread anywhere."""

@@ -20,6 +20,15 @@ _BSD_TIME = rf"[A-Z][a-z][a-z] [ 0-3][0-9] {_CLOCK}(?:\.[0-9]{{1,9}})?"
 _ISO_TIME = rf"[0-9]{{4}}-[01][0-9]-[0-3][0-9]T{_CLOCK}(?:[.,][0-9]{{1,9}})?(?:Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])?"
 _UNIX_TIME = r"[0-9]{9,11}\.[0-9]{1,9}"
 
+_COLOUR = r"(?:\x1b\[[0-9;]{0,15}m)"
+_PLACE = (
+    rf"(?:\[pod/[^\] \n]{{1,330}}+\] |{_COLOUR}?[A-Za-z0-9][A-Za-z0-9_.@-]{{0,255}}+ *+\|(?:{_COLOUR} | {_COLOUR}?))"
+)
+CONTAINER: Final = rf"(?:{_PLACE}(?:{_ISO_TIME} )?|{_ISO_TIME} (?:std(?:out|err) F )?)"
+"""What a container runtime puts before each line: `kubectl logs --prefix` the pod; `docker compose logs` the service,
+coloured on a terminal; `-t` and `--timestamps` the time. The files that Kubernetes and Podman write (CRI) have time and
+stream, and F for a full line."""
+
 _WORD = r"[^ :=\n]*+"
 _BODY = rf"((?:({QUEUE_ID}): )?({_WORD})[^\n]*+)"
 
@@ -60,6 +69,8 @@ FORMS: Final[dict[str, Form]] = {
     ),
     # as BSD, with the priority that stands on the wire
     "wire": _tagged(f"(?:{_BSD_TIME}|{_ISO_TIME})", before="<[0-9]{1,3}>"),
+    # as postlogd writes it to standard output, behind what the container's runtime puts before it
+    "container": _tagged(f"(?:{_BSD_TIME}|{_ISO_TIME})", before=CONTAINER),
 }
 
 
@@ -101,7 +112,7 @@ REPEATED: Final = re.compile(rb"message repeated ([0-9]{1,6}) times?: \[ ?(.*)\]
 """rsyslog's `$RepeatedMsgReduction`: the line stood once before and came N times more."""
 
 LAST_REPEATED: Final = re.compile(
-    rf"(?:<[0-9]{{1,3}}>)?({_BSD_TIME}|{_ISO_TIME}) (?:(?!last |--- )([^ \n]++) )?"
+    rf"(?:<[0-9]{{1,3}}>|{CONTAINER})?({_BSD_TIME}|{_ISO_TIME}) (?:(?!last |--- )([^ \n]++) )?"
     rf"(?:--- )?last message repeated ([0-9]{{1,6}}) times?(?: ---)?".encode()
 )
 """The BSD syslogd's form: no tag; the line before it in the file, N times more."""

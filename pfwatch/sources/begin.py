@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from pfwatch.records.container import ContainerLog
 from pfwatch.records.header import FORMS, compile_form
 from pfwatch.records.time import TimeReader
 
@@ -78,8 +79,9 @@ def _leave_line(log: BinaryIO, end: float = math.inf) -> bool:
 
 
 def _time_of(line: bytes, times: TimeReader) -> float | None:
+    line = b"\n" + ContainerLog().unwrap(line).rstrip(b"\r\n")
     for pattern in _PATTERNS:
-        found = pattern.match(b"\n" + line.rstrip(b"\r\n"))
+        found = pattern.match(line)
         if found and found[1]:
             moment = times.read(found[1])
             return moment.at if moment else None

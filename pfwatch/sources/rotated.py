@@ -98,7 +98,10 @@ def _open_rest(position: FilePosition, settings: SourceSettings) -> Rest:
 def _search(position: FilePosition, settings: SourceSettings, opened: list[OpenLog]) -> Rest:
     later: list[OpenLog] = []
     unreadable: list[Unreadable] = []
-    for files in rotated_files(Path(position.path)):
+    name = Path(position.path)
+    target = name.resolve()
+    # A link to a pod's log: its rotated files are beside the log itself.
+    for files in rotated_files(name) + (rotated_files(target) if target != name else []):
         logs: list[OpenLog] = []
         closed: list[Unreadable] = []
         for path in reversed(files):

@@ -1,6 +1,44 @@
 """What an administrator can set of the log sources, with the shipped values. It must never know where from."""
 
+from typing import Literal
+
 import msgspec
+
+
+class Listen(msgspec.Struct, frozen=True):
+    """Where syslog is received."""
+
+    transport: Literal["udp", "tcp", "tls"]
+    host: str
+    """An address of this machine."""
+    port: int
+    """0: any free one."""
+
+    def __str__(self) -> str:
+        return f"{self.transport}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+class SyslogSettings(msgspec.Struct, frozen=True):
+    """Where syslog is received, and from whom."""
+
+    listen: tuple[Listen, ...] = ()
+    """Empty: nowhere."""
+    allow_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Addresses and networks that may send. Of everybody else nothing is read."""
+    certificate: str = ""
+    """Path of the certificate that `tls` shows, with those between it and its authority; PEM."""
+    key: str = ""
+    """Path of its private key."""
+    client_ca: str = ""
+    """Path of the authorities that a client's certificate must come from; empty: clients show none."""
+    client_names: tuple[str, ...] = ()
+    """Names one of which must be in a client's certificate; empty: any."""
+    max_connections: int = 64
+    """Over TCP and TLS at once, of which an address gets a quarter. A connection over TLS takes 256 KiB."""
+    idle_timeout: float = 86_400.0
+    """Seconds after which a connection without messages is closed."""
+    message_timeout: float = 30.0
+    """Seconds in which a message that has begun must be complete."""
 
 
 class SourceSettings(msgspec.Struct, frozen=True):
@@ -18,3 +56,4 @@ class SourceSettings(msgspec.Struct, frozen=True):
     """Bytes read at once."""
     max_line: int = 64 * 1024
     """A longer line is cut here; Postfix writes at most 2,000 bytes and a header."""
+    syslog: SyslogSettings = SyslogSettings()

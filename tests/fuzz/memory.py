@@ -108,7 +108,8 @@ def rows(pipeline: Pipeline) -> dict[str, int]:
     snapshot = pipeline.counters.shown()
     found["series"] = sum(len(series) for series in snapshot.counters.values())
     found["series"] += sum(len(series) for series in snapshot.histograms.values())
-    for scanner in pipeline._scanners.values():
+    for log in pipeline._logs.values():
+        scanner = log._scanner
         readings = (*scanner._readings.identified.values(), *scanner._readings.anonymous.values())
         found["origins"] = len(readings)
         known = [reading for heads in readings for reading in heads.values() if isinstance(reading, Reading)]
