@@ -21,9 +21,13 @@ from pfwatch.position import Block
 from pfwatch.records.time import TimeReader, stamp
 from pfwatch.sessions import Sessions
 from pfwatch.sources.archive import read_file, read_stream
-from pfwatch.sources.settings import SourceSettings
+from pfwatch.sources.journal_finished import read_journal
+from pfwatch.sources.journal_place import is_journal
+from pfwatch.sources.settings import JournalSettings, SourceSettings
 
 STANDARD_INPUT = "-"
+JOURNAL = "journal:"
+"""Before a directory of journal files, or one of them; alone, it is this machine's journal."""
 _GARBAGE = 200_000
 """New objects between two looks for garbage in cycles."""
 
@@ -59,11 +63,24 @@ class Report(msgspec.Struct, frozen=True):
     """Lines whose tag a syslog template cut to `postfix`; no part of the public object."""
 
 
-def blocks(paths: Iterable[str], settings: SourceSettings) -> Iterator[Block]:
-    """The blocks of finished logs, one after the other; `-` is standard input. Raises SourceError."""
+def blocks(
+    paths: Iterable[str],
+    settings: SourceSettings,
+    *,
+    dovecot: bool = False,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Iterator[Block]:
+    """The blocks of finished logs, one after the other. Raises SourceError.
+
+    `-` is standard input, `journal:` this machine's journal, `journal:DIR` another; so is a directory of journal files,
+    and one such file. Of a journal `dovecot` asks for its entries, too, and `say` hears what is not as it should be.
+    """
     for path in paths:
         if path == STANDARD_INPUT:
             yield from read_stream(sys.stdin.buffer, settings, reference=time.time())
+        elif path.startswith(JOURNAL) or is_journal(path):
+            journal = JournalSettings(directory=path.removeprefix(JOURNAL) or None, dovecot=dovecot)
+            yield from read_journal(msgspec.structs.replace(settings, journal=journal), say)
         else:
             yield from read_file(path, settings)
 
@@ -73,44 +90,61 @@ def replay(
     settings: Settings,
     source: SourceSettings,
     progress: Callable[[str, int], None] = lambda _source, _size: None,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> Report:
-    """Read finished logs to their end. `progress` hears of each block: its source and its size in bytes."""
+    """Read finished logs to their end.
+
+    `progress` hears of each block: its source and its size in bytes; `say` what is not as it should be in a journal.
+    """
     gc.freeze()
     gc.set_threshold(_GARBAGE)  # reading makes no cycles, and a collection looks at everything that is remembered
     pipeline = Pipeline(settings)
     summary = _Summary(settings)
-    for block in blocks(paths, source):
+    for block in blocks(paths, source, dovecot=settings.dovecot, say=say):
         summary.add(pipeline.feed(block.data, block.source, block.reference))
         progress(block.source, len(block.data))
     summary.add(pipeline.finish())
     return summary.report()
 
 
-def finished_events(paths: Iterable[str], settings: Settings, source: SourceSettings) -> Iterator[Event]:
+def finished_events(
+    paths: Iterable[str],
+    settings: Settings,
+    source: SourceSettings,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Iterator[Event]:
     """Every event of finished logs after correlation, one per incident, in the order in which each is complete."""
     sessions = Sessions()
-    for _ in _scanned(paths, settings, source, sessions, every_event=True):
+    for _ in _scanned(paths, settings, source, sessions, say, every_event=True):
         yield from sessions.take()
     sessions.finish()
     yield from sessions.take()
 
 
 def unread_lines(
-    paths: Iterable[str], settings: Settings, source: SourceSettings
+    paths: Iterable[str],
+    settings: Settings,
+    source: SourceSettings,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[tuple[list[Unsupported], Tally]]:
     """The lines of Postfix that no rule reads, block by block, each with what became of its lines."""
     sessions = Sessions()
-    for scanner in _scanned(paths, settings, source, sessions, tell_unread=True):
+    for scanner in _scanned(paths, settings, source, sessions, say, tell_unread=True):
         finished = sessions.take_unbuilt()
         yield [event for event in finished if isinstance(event, Unsupported)], scanner.take()
 
 
 def _scanned(
-    paths: Iterable[str], settings: Settings, source: SourceSettings, sessions: Sessions, **how: bool
+    paths: Iterable[str],
+    settings: Settings,
+    source: SourceSettings,
+    sessions: Sessions,
+    say: Callable[[str], None],
+    **how: bool,
 ) -> Iterator[Scanner]:
     """The scanner of each block's source, behind the block."""
     scanners: dict[str, Scanner] = {}
-    for block in blocks(paths, source):
+    for block in blocks(paths, source, dovecot=settings.dovecot, say=say):
         if block.source not in scanners:
             times = TimeReader(settings.zone, settings.year)
             scanners[block.source] = Scanner(sessions, times, dovecot=settings.dovecot, **how)
@@ -119,10 +153,12 @@ def _scanned(
 
 
 def size_of(paths: Iterable[str]) -> int | None:
-    """Bytes in these files together, None where that cannot be known (standard input, compressed files)."""
+    """Bytes in these files together, None where that cannot be known (standard input, compressed files, journals)."""
     size = 0
     for path in paths:
         if path == STANDARD_INPUT or Path(path).suffix in {".gz", ".bz2", ".xz", ".zst"}:
+            return None
+        if path.startswith(JOURNAL) or is_journal(path):
             return None
         try:
             size += Path(path).stat().st_size

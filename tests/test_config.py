@@ -22,7 +22,7 @@ from pfwatch.config.locate import Positions
 from pfwatch.config.model import ARRAY_TABLES, TABLES
 from pfwatch.config.values import duration_text, seconds
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
-from pfwatch.sources.settings import SourceSettings
+from pfwatch.sources.settings import JournalSettings, SourceSettings
 from pfwatch.store.settings import StoreSettings
 from pfwatch.web.settings import WebSettings
 
@@ -54,7 +54,10 @@ def test_every_right_value_arrives_in_the_settings() -> None:
     shipped = DetectionSettings()
     assert load(RIGHT / "everything.toml", {}) == Settings(
         source=SourceSettings(
-            paths=("/var/log/mail.log", "/var/log/mail two.log"), time_zone="Europe/Paris", first_read=5400
+            paths=("/var/log/mail.log", "/var/log/mail two.log"),
+            time_zone="Europe/Paris",
+            first_read=5400,
+            journal=JournalSettings(enabled=True, directory="/var/log/journal/remote", verify=False, dovecot=True),
         ),
         store=StoreSettings(path="/srv/pfwatch/state.db", commit_interval=0.5),
         dovecot=True,
@@ -208,6 +211,7 @@ def test_every_setting_that_a_part_owns_can_be_configured_or_is_known_not_to_be(
     renamed = {"host": "listen", "port": "listen", "silences": "silence", "rules": "auth-bruteforce"}
     parts: dict[str, type[msgspec.Struct]] = {
         "log": SourceSettings,
+        "journal": JournalSettings,
         "state": StoreSettings,
         "web": WebSettings,
         "alerts": AlertSettings,
@@ -215,6 +219,7 @@ def test_every_setting_that_a_part_owns_can_be_configured_or_is_known_not_to_be(
     }
     for section, settings in parts.items():
         names = {field.name for field in msgspec.structs.fields(settings)} - NOT_SETTABLE
+        names -= {"log": {"journal"}, "journal": {"dovecot"}}.get(section, set())  # tables of their own
         assert {renamed.get(name, name) for name in names} <= set(TABLES[(section,)])
     for rule in DetectionSettings().rules:
         assert {field.name for field in msgspec.structs.fields(RuleSettings)} == set(TABLES[("detection", rule)])

@@ -20,6 +20,7 @@ from pfwatch.store.settings import StoreSettings
 from pfwatch.web.settings import WebSettings
 
 _SOURCE, _STORE, _WEB, _DETECTION = SourceSettings(), StoreSettings(), WebSettings(), DetectionSettings()
+_JOURNAL = _SOURCE.journal
 _ALERTS, _MAIL, _SERVER, _SILENCE = AlertSettings(), MailSettings(), SmtpServer(), Silence()
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -43,6 +44,15 @@ class LogSection(Section):
     time_zone: Annotated[str | None, PlainValidator(values.time_zone)] = _SOURCE.time_zone
     first_read: Annotated[int, PlainValidator(values.whole_seconds(0, 365 * DAY))] = _SOURCE.first_read
     poll_interval: Annotated[float, PlainValidator(values.seconds(0.01, MINUTE))] = _SOURCE.poll_interval
+
+
+class JournalSection(Section):
+    """[journal]: the systemd journal."""
+
+    enabled: Boolean = _JOURNAL.enabled
+    directory: Annotated[str | None, PlainValidator(values.path_or_none)] = _JOURNAL.directory
+    namespace: Annotated[str | None, PlainValidator(values.namespace)] = _JOURNAL.namespace
+    verify: Boolean = _JOURNAL.verify
 
 
 class DovecotSection(Section):
@@ -148,6 +158,7 @@ class MailSection(ServerSection):
 def _document() -> type[Section]:
     sections: dict[str, type[Section]] = {
         "log": LogSection,
+        "journal": JournalSection,
         "dovecot": DovecotSection,
         "state": StateSection,
         "web": WebSection,

@@ -9,10 +9,11 @@ from datetime import tzinfo
 from typing import BinaryIO
 
 from pfwatch.metrics.counters import Counters
-from pfwatch.position import FilePosition, Position
+from pfwatch.position import FilePosition, JournalPosition, Position
 from pfwatch.records.time import TimeReader
 from pfwatch.sources.begin import first_line_since
 from pfwatch.sources.follow import FileFollower
+from pfwatch.sources.journal import JournalSource
 from pfwatch.sources.settings import SourceSettings
 from pfwatch.sources.source import Source
 
@@ -32,6 +33,9 @@ class Watched:
         self._now = now
         self.problem: str | None = None
         self.sources: list[Source] = [self._file(path, positions.get(path)) for path in settings.paths]
+        self._journal = self._open_journal(positions) if settings.journal.enabled else None
+        if self._journal is not None:
+            self.sources.append(self._journal)
 
     def at_end(self) -> bool:
         """Nothing is left unread anywhere."""
@@ -48,12 +52,19 @@ class Watched:
             counters.set("pfwatch_source_up", (source.name,), 0 if source.problem else 1)
             if source.at_end:
                 counters.set("pfwatch_source_lag_seconds", (source.name,), 0)
+        if self._journal is not None and (forged := self._journal.take_forged()):
+            counters.add("pfwatch_journal_forged_total", (self._journal.name,), forged)
         before, self.problem = self.problem, problem
         return problem != before
 
     def _file(self, path: str, position: Position | None) -> FileFollower:
         known = position if isinstance(position, FilePosition) else None
         return FileFollower(path, self._settings, position=known, start_at=self._first_offset, now=self._now)
+
+    def _open_journal(self, positions: Mapping[str, Position]) -> JournalSource:
+        known = positions.get(self._settings.journal.name)
+        position = known if isinstance(known, JournalPosition) else None
+        return JournalSource(self._settings, position=position, now=self._now)
 
     def _first_offset(self, log: BinaryIO) -> int:
         times = TimeReader(self._zone)
