@@ -100,6 +100,8 @@ def _elsewhere(directory: str) -> JournalPlace:
             path.open("rb").close()
             return JournalPlace(directory, (directory,), file=directory)
         os.listdir(path)  # noqa: PTH208 - for its error
+    except FileNotFoundError as error:
+        raise SourceError(directory, "does not exist; check the path of the journal") from error
     except OSError as error:
         raise SourceError(directory, explain(directory, error)) from error
     files = journal_files(path)
@@ -123,7 +125,7 @@ def _denied(path: Path) -> str:
 def _machine(root: str) -> str:
     path = f"{root}{_MACHINE_ID}"
     try:
-        return Path(path).read_text(encoding="ascii").strip()
+        return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise SourceError(
             path, f"cannot be read, so it is unknown which journal is this machine's ({error})"
