@@ -14,8 +14,16 @@ from pathlib import Path
 from pfwatch.position import Block, JournalPosition
 from pfwatch.sources.errors import SourceError
 from pfwatch.sources.journal_cursor import is_same_entry, position_at
-from pfwatch.sources.journal_loss import damaged_entry, damaged_files, dropped_behind, forgery_note, not_there
-from pfwatch.sources.journal_place import JournalPlace, find_journal
+from pfwatch.sources.journal_library import LibraryReader, stops_early
+from pfwatch.sources.journal_loss import (
+    damaged_entry,
+    damaged_files,
+    damaged_inside,
+    dropped_behind,
+    forgery_note,
+    not_there,
+)
+from pfwatch.sources.journal_place import JournalPlace, find_journal, modified
 from pfwatch.sources.journal_reader import JournalReader, line_maker, open_reader
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 from pfwatch.sources.source import Loss
@@ -58,7 +66,11 @@ class JournalSource:
         self._lines = line_maker(settings)
         self._reader: JournalReader | None = None
         self._place: JournalPlace | None = None
+        self._began = 0.0
+        """The time at which this run began to read."""
+        self._looked_inside = False
         self._idle = False
+        self._at_once = _AT_ONCE
         self._told_forgery = False
         self._damaged: set[Path] = set()
         self._bad: tuple[str, int] | None = None
@@ -88,6 +100,10 @@ class JournalSource:
                     self.caught_up.clear()
                 if block is not None:
                     yield block
+                if self.at_end and not self._looked_inside:
+                    self._looked_inside = True
+                    # It reads what was read once more, though much faster: not while others wait.
+                    self.losses += await asyncio.to_thread(self.look_inside)
                 if self._reader is None:
                     await asyncio.sleep(interval * _RETRY)
                 elif self._idle:
@@ -111,17 +127,18 @@ class JournalSource:
             reader.files_changed = False
             self._look_at_files(None if was_at_end else self._position)
         before = self._lines.forged
+        pulled = 0
         try:
-            pulled = reader.pull(self._lines, _AT_ONCE)
+            pulled = reader.pull(self._lines, self._at_once)
             place = reader.place() if pulled else None
+            self._idle, self._at_once = pulled < self._at_once, _AT_ONCE
         except OSError as error:
-            pulled, place = _AT_ONCE, self._cannot(reader, error)
-        self._idle = pulled < _AT_ONCE
+            place, self._idle = self._cannot(reader, error, pulled), False
         self.at_end = self._idle and reader.settled
         data = self._lines.take()
         if self._lines.forgery and not self._told_forgery:
             self._told_forgery = True
-            self.notes.append(forgery_note(self._lines.forgery))
+            self.notes.append(forgery_note(self._lines.forged, self._lines.forgery))
         if place is None:  # what was read is read again
             self._lines.forged = before
         if place is None or not (data or self._lines.forged > before):
@@ -145,8 +162,10 @@ class JournalSource:
     def _begin(self, reader: JournalReader, place: JournalPlace) -> None:
         position = self._position
         if position is None:
-            reader.seek_time(max(int((self._now() - self._settings.first_read) * _MICROSECONDS), 0))
+            self._began = max(self._now() - self._settings.first_read, 0)
+            reader.seek_time(int(self._began * _MICROSECONDS))
             return
+        self._began = position.realtime / _MICROSECONDS
         found = reader.seek_cursor(position.cursor)
         if found is not None and is_same_entry(found[0], position.cursor):
             return
@@ -157,8 +176,13 @@ class JournalSource:
             self.notes.append(not_there(self.name, position))
         reader.seek_time(position.realtime + 1)
 
-    def _cannot(self, reader: JournalReader, error: OSError) -> tuple[str, int] | None:
+    def _cannot(self, reader: JournalReader, error: OSError, pulled: int) -> tuple[str, int] | None:
         """Reading failed: up to where it came, None where that is unknown. The lines until there are good."""
+        if pulled:
+            # libsystemd let go of a damaged file, and of the place in it: read as far once more, and not one step on.
+            self._at_once = pulled
+            self.close()
+            return None
         try:
             place = reader.place()
         except OSError:
@@ -170,6 +194,18 @@ class JournalSource:
         self.close()
         self.problem = f"could not be read on: {error.strerror or error}; it is opened again"
         return place if place and place[0] else None
+
+    def look_inside(self) -> list[Loss]:
+        """What was not read of the files that were read in this run and are not written to any more."""
+        if self._place is None or not isinstance(self._reader, LibraryReader):
+            return []
+        losses = []
+        for path in self._place.files():
+            if "@" not in path.name or path in self._damaged or modified(path) < self._began:
+                continue
+            if found := stops_early(path):
+                losses.append(damaged_inside(path, *found))
+        return losses
 
     def _look_at_files(self, unread_behind: JournalPosition | None) -> None:
         """Which files are damaged, and whether some are gone behind the place where reading is."""

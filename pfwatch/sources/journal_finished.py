@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 
 from pfwatch.position import Block
 from pfwatch.sources.errors import SourceError
+from pfwatch.sources.journal_library import LibraryReader, stops_early
 from pfwatch.sources.journal_lines import LineMaker
-from pfwatch.sources.journal_loss import damaged_files, forgery_note
-from pfwatch.sources.journal_place import find_journal
+from pfwatch.sources.journal_loss import damaged_files, damaged_inside, forgery_note
+from pfwatch.sources.journal_place import JournalPlace, find_journal
 from pfwatch.sources.journal_reader import JournalReader, line_maker, open_reader
 from pfwatch.sources.settings import SourceSettings
 
@@ -43,14 +44,22 @@ def read_journal(
                 held = data
     finally:
         reader.close()
-    if last := lines.take():
-        if held:
-            yield Block(name, held, now(), None)
-        held = last
-    if held:
-        yield Block(name, held, now(), None, caught_up=True)
+    last = lines.take()
+    if held and last:
+        yield Block(name, held, now(), None)
+    if held or last:
+        yield Block(name, last or held, now(), None, caught_up=True)
+    _say_what_is_missing(place, reader, lines, say)
+
+
+def _say_what_is_missing(
+    place: JournalPlace, reader: JournalReader, lines: LineMaker, say: Callable[[str], None]
+) -> None:
+    for path in place.files() if isinstance(reader, LibraryReader) else ():
+        if found := stops_early(path):
+            say(damaged_inside(path, *found).text)
     if lines.forged:
-        say(f"{name}: {lines.forged} times {forgery_note(lines.forgery)}")
+        say(f"{place.name}: {forgery_note(lines.forged, lines.forgery)}")
 
 
 def _pull(reader: JournalReader, lines: LineMaker, name: str) -> bool:

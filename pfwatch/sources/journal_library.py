@@ -10,6 +10,7 @@ methods below it that give them as they are have names with an underscore: where
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pfwatch.sources.journal_lines import FACILITY, Entry, LineMaker
@@ -25,6 +26,36 @@ def is_available() -> bool:
     except ImportError:
         return False
     return hasattr(Reader, "seek_cursor")
+
+
+def stops_early(path: Path) -> tuple[int, int | None] | None:
+    """Whether reading a file ends before its last entry: the times of the last that was read, and of the last there is.
+
+    The only sign that there is: libsystemd lets go of a file at the first entry that it cannot read.
+    """
+    from systemd import journal
+
+    def reader() -> Any:
+        opened = journal.Reader(files=[str(path)])
+        opened.add_match(FACILITY)
+        opened.seek_head()
+        return opened
+
+    try:
+        with reader() as forward:
+            number = sum(1 for _ in iter(forward._next, False))
+        if not number:
+            return None
+        with reader() as up_to_there, reader() as backward:  # anew, for they let go of a file for good
+            up_to_there._next(number)
+            good = up_to_there._get_realtime()
+            backward.seek_tail()
+            if not backward._previous():
+                return good, None
+            same = up_to_there._get_cursor() == backward._get_cursor()
+            return None if same else (good, backward._get_realtime())
+    except (OSError, AttributeError):  # gone, another user's, or a release without the fast methods
+        return None
 
 
 class LibraryReader:

@@ -63,11 +63,23 @@ def not_there(name: str, position: JournalPosition) -> str:
     )
 
 
-def forgery_note(which: str) -> str:
-    """An entry only claims to be Postfix's."""
+def damaged_inside(path: Path, good: int, last: int | None) -> Loss:
+    """Libsystemd lets go of a file at its first damaged entry, without a word; what stands behind it is not read."""
+    end = f"to {clock(last)}" if last is not None else "on"
+    return Loss(
+        "corrupt",
+        f"{path} is damaged inside: its entries from {clock(good)} {end} cannot be read "
+        f"(journalctl --verify --file={path} says more)",
+    )
+
+
+def forgery_note(number: int, first: str) -> str:
+    """Entries only claim to be Postfix's."""
+    many = "1 entry of the journal says" if number == 1 else f"{number:,} entries of the journal say"
     return (
-        f"an entry of the journal was not written by Postfix ({which}): not read, counted as forged. Any local user "
-        "can do this (logger -t). If it is your own Postfix, in a container perhaps, set [journal] verify = false"
+        f"{many} to be of Postfix, and another program wrote it (the first {first}): not read, counted as forged. Any "
+        "local user can do this (logger -t). If it is your own Postfix, in a container perhaps, set [journal] verify = "
+        "false"
     )
 
 

@@ -137,6 +137,14 @@ def _is_machine(name: str) -> bool:
     return len(identity) == 32 and all(letter in "0123456789abcdef" for letter in identity)
 
 
+def modified(path: Path) -> float:
+    """When a file was written to last, seconds since the epoch; 0 when it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 class FileHead(msgspec.Struct, frozen=True):
     """What a journal file says of itself; times in microseconds since the epoch, 0 where there is no entry."""
 

@@ -1,5 +1,6 @@
 """Journals as an administrator has them: read to the end, forged, cut off, vacuumed, gone on with after a stop."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -375,6 +376,30 @@ async def test_a_damaged_file_is_said_and_the_others_are_read(
     heard: list[str] = []
     assert text(read_journal(settings(tmp_path), heard.append, library=library)).count(b"\n") == 10
     assert [one.startswith(f"{broken} {said}") for one in heard] == [True]
+
+
+@needs_files
+@needs_library
+async def test_a_file_that_is_damaged_inside_is_read_up_to_there_and_it_is_said(tmp_path: Path) -> None:
+    path = write_journal(tmp_path / "system@0.journal", numbered(0, 3000))
+    data = path.read_bytes()
+    middle = len(data) // 2
+    path.write_bytes(data[:middle] + bytes(400_000) + data[middle + 400_000 :])
+    heard: list[str] = []
+    whole = text(read_journal(settings(tmp_path), heard.append, library=True)).count(b"\n")
+    assert 100 < whole < 3000
+    assert heard[0].startswith(f"{path} is damaged inside: its entries from 2026-11-23 12:")
+    assert " cannot be read (journalctl --verify" in heard[0]
+    source = JournalSource(settings(tmp_path), now=lambda: AT / SECOND, library=True)
+    lines = 0
+    async with asyncio.timeout(10):
+        async for block in source.blocks():
+            lines += block.data.count(b"\n")
+            if lines == whole:
+                break
+    assert source.problem is None
+    assert source.look_inside()[0].text == heard[0]
+    assert lines == whole
 
 
 @needs_files
