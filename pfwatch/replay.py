@@ -21,9 +21,13 @@ from pfwatch.position import Block
 from pfwatch.records.time import stamp
 from pfwatch.sessions import Sessions
 from pfwatch.sources.archive import read_file, read_stream
-from pfwatch.sources.settings import SourceSettings
+from pfwatch.sources.journal_finished import read_journal
+from pfwatch.sources.journal_place import is_journal
+from pfwatch.sources.settings import JournalSettings, SourceSettings
 
 STANDARD_INPUT = "-"
+JOURNAL = "journal:"
+"""Before a directory of journal files, or one of them; alone, it is this machine's journal."""
 _GARBAGE = 200_000
 """New objects between two looks for garbage in cycles."""
 
@@ -59,11 +63,24 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """Lines whose tag a syslog template cut to `postfix`; no part of the public object, where it is 0."""
 
 
-def blocks(paths: Iterable[str], settings: SourceSettings) -> Iterator[Block]:
-    """The blocks of finished logs, one after the other; `-` is standard input. Raises SourceError."""
+def blocks(
+    paths: Iterable[str],
+    settings: SourceSettings,
+    *,
+    dovecot: bool = False,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Iterator[Block]:
+    """The blocks of finished logs, one after the other. Raises SourceError.
+
+    `-` is standard input, `journal:` this machine's journal, `journal:DIR` another; so is a directory of journal files,
+    and one such file. Of a journal `dovecot` asks for its entries, too, and `say` hears what is not as it should be.
+    """
     for path in paths:
         if path == STANDARD_INPUT:
             yield from read_stream(sys.stdin.buffer, settings, reference=time.time())
+        elif path.startswith(JOURNAL) or is_journal(path):
+            journal = JournalSettings(directory=path.removeprefix(JOURNAL) or None, dovecot=dovecot)
+            yield from read_journal(msgspec.structs.replace(settings, journal=journal), say)
         else:
             yield from read_file(path, settings)
 
@@ -73,44 +90,61 @@ def replay(
     settings: Settings,
     source: SourceSettings,
     progress: Callable[[str, int], None] = lambda _source, _size: None,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> Report:
-    """Read finished logs to their end. `progress` hears of each block: its source and its size in bytes."""
+    """Read finished logs to their end.
+
+    `progress` hears of each block: its source and its size in bytes; `say` what is not as it should be in a journal.
+    """
     gc.freeze()
     gc.set_threshold(_GARBAGE)  # reading makes no cycles, and a collection looks at everything that is remembered
     pipeline = Pipeline(settings)
     summary = _Summary(settings)
-    for block in blocks(paths, source):
+    for block in blocks(paths, source, dovecot=settings.dovecot, say=say):
         summary.add(pipeline.feed(block.data, block.source, block.reference))
         progress(block.source, len(block.data))
     summary.add(pipeline.finish())
     return summary.report()
 
 
-def finished_events(paths: Iterable[str], settings: Settings, source: SourceSettings) -> Iterator[Event]:
+def finished_events(
+    paths: Iterable[str],
+    settings: Settings,
+    source: SourceSettings,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Iterator[Event]:
     """Every event of finished logs after correlation, one per incident, in the order in which each is complete."""
     sessions = Sessions()
-    for _ in _read(paths, settings, source, sessions, every_event=True):
+    for _ in _read(paths, settings, source, sessions, say, every_event=True):
         yield from sessions.take()
     sessions.finish()
     yield from sessions.take()
 
 
 def unread_lines(
-    paths: Iterable[str], settings: Settings, source: SourceSettings
+    paths: Iterable[str],
+    settings: Settings,
+    source: SourceSettings,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[tuple[list[Unsupported], Tally]]:
     """The lines of Postfix that no rule reads, block by block, each with what became of its lines."""
     sessions = Sessions()
-    for log in _read(paths, settings, source, sessions, tell_unread=True):
+    for log in _read(paths, settings, source, sessions, say, tell_unread=True):
         finished = sessions.take_unbuilt()
         yield [event for event in finished if isinstance(event, Unsupported)], log.take()
 
 
 def _read(
-    paths: Iterable[str], settings: Settings, source: SourceSettings, sessions: Sessions, **how: bool
+    paths: Iterable[str],
+    settings: Settings,
+    source: SourceSettings,
+    sessions: Sessions,
+    say: Callable[[str], None],
+    **how: bool,
 ) -> Iterator[LogReader]:
     """The log of each block, behind the block, and each log at its end."""
     logs: dict[str, LogReader] = {}
-    for block in blocks(paths, source):
+    for block in blocks(paths, source, dovecot=settings.dovecot, say=say):
         log = logs.get(block.source)
         if log is None:
             log = logs[block.source] = LogReader(
@@ -124,10 +158,12 @@ def _read(
 
 
 def size_of(paths: Iterable[str]) -> int | None:
-    """Bytes in these files together, None where that cannot be known (standard input, compressed files)."""
+    """Bytes in these files together, None where that cannot be known (standard input, compressed files, journals)."""
     size = 0
     for path in paths:
         if path == STANDARD_INPUT or Path(path).suffix in {".gz", ".bz2", ".xz", ".zst"}:
+            return None
+        if path.startswith(JOURNAL) or is_journal(path):
             return None
         try:
             size += Path(path).stat().st_size

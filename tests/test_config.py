@@ -22,7 +22,7 @@ from pfwatch.config.locate import Positions
 from pfwatch.config.model import ARRAY_TABLES, TABLES
 from pfwatch.config.values import duration_text, seconds
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
-from pfwatch.sources.settings import Listen, SourceSettings, SyslogSettings
+from pfwatch.sources.settings import JournalSettings, Listen, SourceSettings, SyslogSettings
 from pfwatch.store.settings import StoreSettings
 from pfwatch.web.settings import WebSettings
 
@@ -71,6 +71,7 @@ def test_every_right_value_arrives_in_the_settings() -> None:
                 max_connections=100,
                 idle_timeout=3600.0,
             ),
+            journal=JournalSettings(enabled=True, directory="/var/log/journal/remote", verify=False, dovecot=True),
         ),
         store=StoreSettings(path="/srv/pfwatch/state.db", commit_interval=0.5),
         dovecot=True,
@@ -222,10 +223,11 @@ def test_the_example_file_says_something_about_every_option() -> None:
 
 def test_every_setting_that_a_part_owns_can_be_configured_or_is_known_not_to_be() -> None:
     renamed = {"host": "listen", "port": "listen", "silences": "silence", "rules": "auth-bruteforce"}
-    own_table = {"syslog"}
+    own_table = {"syslog", "journal"}
     parts: dict[str, type[msgspec.Struct]] = {
         "log": SourceSettings,
         "syslog": SyslogSettings,
+        "journal": JournalSettings,
         "state": StoreSettings,
         "web": WebSettings,
         "alerts": AlertSettings,
@@ -233,6 +235,7 @@ def test_every_setting_that_a_part_owns_can_be_configured_or_is_known_not_to_be(
     }
     for section, settings in parts.items():
         names = {field.name for field in msgspec.structs.fields(settings)} - NOT_SETTABLE - own_table
+        names -= {"journal": {"dovecot"}}.get(section, set())
         assert {renamed.get(name, name) for name in names} <= set(TABLES[(section,)])
     for rule in DetectionSettings().rules:
         assert {field.name for field in msgspec.structs.fields(RuleSettings)} == set(TABLES[("detection", rule)])

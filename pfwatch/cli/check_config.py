@@ -66,8 +66,10 @@ def _in_force(settings: "Settings") -> list[tuple[str, str]]:
 
 
 def _logs(settings: "Settings") -> str:
+    journal = settings.source.journal
+    named = [*settings.source.paths, *(["the " + journal.name.replace(":", " ", 1)] if journal.enabled else [])]
     found = "none but what is received by syslog" if settings.source.syslog.listen else "found by pfwatch itself"
-    paths = ", ".join(settings.source.paths) or found
+    paths = ", ".join(named) or found
     zone = settings.source.time_zone or "this machine's time zone"
     return f"{paths}; times without a zone are in {zone}"
 
@@ -117,6 +119,11 @@ def _notes(settings: "Settings") -> list[str]:
     notes += _syslog_notes(settings)
     if any(not silence.rule and not silence.subject for silence in settings.alerts.silences):
         notes.append("a silence without rule and subject matches everything: nobody is told about any incident")
+    journal = settings.source.journal
+    if (journal.directory or journal.namespace) and not journal.enabled:
+        notes.append(f"{journal.name} is named, and not read: [journal] enabled is false")
+    if settings.source.paths and journal.enabled and not journal.directory:
+        notes.append("log files and the journal of this machine: what is written to both counts twice")
     for server in (settings.mail.server, settings.mail.fallback):
         if server:
             notes += _server_notes(server)

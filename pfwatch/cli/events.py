@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from pfwatch.alerting.visible import visible
-from pfwatch.cli.options import Moment, dovecot, files, readable, reading
+from pfwatch.cli.options import Moment, dovecot, files, readable, reading, warn
 from pfwatch.detection.rules import Networks
 from pfwatch.events import KINDS, Event, as_object
 from pfwatch.pipeline import Settings
@@ -61,7 +61,8 @@ def events(
 ) -> None:
     """Print the events of finished logs, after correlation, one per line.
 
-    FILEs are read in the order given, oldest first; .gz, .bz2, .xz and .zst as they are, - is standard input. Lines
+    FILEs are read in the order given, oldest first; .gz, .bz2, .xz and .zst as they are, - is standard input;
+    a directory of journal files, or one of them, is read as a journal. Lines
     that no rule reads (unsupported, foreign, malformed) are left out unless --kind names them.
     """
     wanted = _filter(frozenset().union(*kinds), clients, accounts, since, until)
@@ -69,7 +70,7 @@ def events(
     encode = msgspec.json.Encoder().encode
     write = sys.stdout.buffer.write
     with readable():
-        for event in finished_events(files, Settings(zone=zone, year=year, dovecot=dovecot), SourceSettings()):
+        for event in finished_events(files, Settings(zone=zone, year=year, dovecot=dovecot), SourceSettings(), warn):
             if wanted(event):
                 write(text_of(event).encode() if as_text else encode(as_object(event)))
                 write(b"\n")

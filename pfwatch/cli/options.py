@@ -4,6 +4,7 @@ Enters: what click read. Leaves: settings, or a clear end of the process.
 """
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -14,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from pfwatch.pipeline import Settings
+from pfwatch.replay import JOURNAL
 from pfwatch.sources.errors import SourceError
 
 USAGE, RUNTIME = 2, 3
@@ -68,8 +70,35 @@ def reading(command: F) -> F:
 
 dovecot = click.option("--dovecot", is_flag=True, help="Read Dovecot's failed logins, too, as with [dovecot] enabled.")
 
-files = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(readable=False))
-"""Finished logs, compressed or not; `-` is standard input."""
+
+def journal(text: str) -> Callable[[F], F]:
+    """`--journal[=DIR]`: None where it is not given, else the directory, which is empty for this machine's journal."""
+    return click.option("--journal", type=click.Path(), is_flag=False, flag_value="", metavar="[=DIR]", help=text)
+
+
+def finished(*, required: bool) -> Callable[[F], F]:
+    """FILE... and `--journal[=DIR]`, handed over as `files`: what `pfwatch.replay.blocks` takes."""
+
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def with_journal(*arguments: Any, files: tuple[str, ...], journal: str | None, **options: Any) -> Any:
+            if journal is not None:
+                files = (*files, f"{JOURNAL}{journal}")
+            if required and not files:
+                raise click.UsageError("Missing argument 'FILE...', or --journal.")
+            return command(*arguments, files=files, **options)
+
+        named = click.argument(
+            "files", metavar="FILE..." if required else "[FILE]...", nargs=-1, type=click.Path(readable=False)
+        )
+        option = journal("Read this machine's systemd journal, or the one in DIR, behind the FILEs.")
+        return named(option(with_journal))  # type: ignore[return-value]
+
+    return decorate
+
+
+files = finished(required=True)
+"""Finished logs, compressed or not; `-` is standard input; journal files and directories of them."""
 
 
 def settings_from(config: Path | None, zone: tzinfo | None, year: int | None) -> Settings:

@@ -33,13 +33,14 @@ def replay(
 ) -> None:
     """Read finished logs and say what the daemon would have done with them. Nothing is sent.
 
-    FILEs are read in the order given, oldest first; .gz, .bz2, .xz and .zst as they are, - is standard input.
+    FILEs are read in the order given, oldest first; .gz, .bz2, .xz and .zst as they are, - is standard input;
+    a directory of journal files, or one of them, is read as a journal.
     """
     settings = settings_from(config, zone, year)
     show = sys.stderr.isatty() if progress is None else progress
     bar = _Bar(size_of(files)) if show else None
     with readable():
-        report = replay_logs(files, settings, SourceSettings(), bar.add if bar else _silent)
+        report = replay_logs(files, settings, SourceSettings(), bar.add if bar else _silent, warn)
     if bar:
         bar.end()
     if report.misnamed:

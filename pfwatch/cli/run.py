@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from pfwatch.cli.options import RUNTIME, USAGE, fail
+from pfwatch.cli.options import RUNTIME, USAGE, fail, journal
 from pfwatch.sources.errors import SourceError
+from pfwatch.sources.journal_place import is_journal
 
 if TYPE_CHECKING:
     from pfwatch.daemon import DaemonSettings
+    from pfwatch.sources.settings import SourceSettings
     from pfwatch.systemd import Notifier
 
 _CONFIG = Path("/etc/pfwatch/pfwatch.toml")
@@ -25,8 +27,9 @@ _CONFIG = Path("/etc/pfwatch/pfwatch.toml")
     "--config", type=click.Path(path_type=Path), help=f"Configuration file. [default: {_CONFIG} if it exists]"
 )
 @click.option("--log", "logs", multiple=True, type=click.Path(), help="Follow this log file instead; may be repeated.")
+@journal("Read this machine's systemd journal instead, or the one in DIR.")
 @click.option("--state", type=click.Path(), help="State database. [default: /var/lib/pfwatch/state.db]")
-def run(config: Path | None, logs: tuple[str, ...], state: str | None) -> None:
+def run(config: Path | None, logs: tuple[str, ...], journal: str | None, state: str | None) -> None:
     """Watch the mail log: metrics, alerts, state.
 
     Without a configuration pfwatch finds the log by itself and says what it chose. SIGTERM ends it, SIGHUP reads the
@@ -38,14 +41,14 @@ def run(config: Path | None, logs: tuple[str, ...], state: str | None) -> None:
 
     say = say_to_stderr(journal="JOURNAL_STREAM" in os.environ)
     try:
-        settings = _settings(config, logs, state)
+        settings = _settings(config, logs, journal, state)
     except _UnusableError as error:
         for problem in error.problems:
             say(3, problem)
         sys.exit(USAGE)
     notifier = Notifier.from_environment(os.environ)
     try:
-        asyncio.run(_run(settings, lambda: _settings(config, logs, state), notifier, say))
+        asyncio.run(_run(settings, lambda: _settings(config, logs, journal, state), notifier, say))
     except (StateError, WebError) as error:
         fail(str(error), RUNTIME)
     finally:
@@ -94,7 +97,7 @@ class _UnusableError(Exception):
         self.problems = problems
 
 
-def _settings(config: Path | None, logs: tuple[str, ...], state: str | None) -> "DaemonSettings":
+def _settings(config: Path | None, logs: tuple[str, ...], journal: str | None, state: str | None) -> "DaemonSettings":
     """The settings. Raises _UnusableError."""
     from pfwatch.config import ConfigError, defaults, load
     from pfwatch.daemon import DaemonSettings
@@ -107,16 +110,38 @@ def _settings(config: Path | None, logs: tuple[str, ...], state: str | None) -> 
     source, store = loaded.source, loaded.store
     if state or ("STATE_DIRECTORY" in os.environ and not path):
         store = msgspec.structs.replace(store, path=state or f"{os.environ['STATE_DIRECTORY']}/state.db")
-    # Where syslog is received, the log of this machine may be what is sent: only who names it has it read as well.
-    paths = logs or source.paths or (() if source.syslog.listen else (_found_log(),))
-    source = msgspec.structs.replace(source, paths=paths)
+    source = _which(source, logs, journal)
     for name in source.paths:
         if Path(name).is_dir():
-            raise _UnusableError(f"{name}: is a directory; name the log file in it")
+            hint = "read it with --journal=" + name if is_journal(name) else "name the log file in it"
+            raise _UnusableError(f"{name}: is a directory; {hint}")
     return DaemonSettings(source, store, loaded.web, loaded.detection, loaded.alerts, loaded.mail, loaded.dovecot)
 
 
-def _found_log() -> str:
+def _which(source: "SourceSettings", logs: tuple[str, ...], journal: str | None) -> "SourceSettings":
+    """The log files and the journal to read: of the command line, else of the configuration, else those that are found.
+
+    Raises _UnusableError.
+    """
+    if logs or journal is not None:
+        wanted = msgspec.structs.replace(
+            source.journal,
+            enabled=journal is not None,
+            directory=os.path.abspath(journal) if journal else source.journal.directory,  # noqa: PTH100 - as given
+            namespace=None if journal else source.journal.namespace,
+        )
+        return msgspec.structs.replace(source, paths=logs, journal=wanted)
+    # Where syslog is received, the log of this machine may be what is sent: only who names it has it read as well.
+    if source.paths or source.journal.enabled or source.syslog.listen:
+        return source
+    path = _found_log()
+    if path is None:
+        return msgspec.structs.replace(source, journal=msgspec.structs.replace(source.journal, enabled=True))
+    return msgspec.structs.replace(source, paths=(path,))
+
+
+def _found_log() -> str | None:
+    """The log file that is found, None for the journal. Raises _UnusableError."""
     from pfwatch.sources.find import find_log
 
     try:
@@ -124,6 +149,4 @@ def _found_log() -> str:
     except SourceError as error:
         raise _UnusableError(f"{error}") from None
     click.echo(f"pfwatch: {found.why}", err=True)
-    if found.path is None:
-        raise _UnusableError("reading the journal is not built yet; name a log file with --log or [log] paths")
     return found.path

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from pfwatch.alerting.visible import visible
-from pfwatch.cli.options import dovecot, readable, reading, warn
+from pfwatch.cli.options import dovecot, finished, readable, reading, warn
 from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.pipeline import Settings
 from pfwatch.replay import STANDARD_INPUT, unread_lines
@@ -49,7 +49,7 @@ class Unread(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(readable=False))
+@finished(required=False)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show so many wordings.")
 @click.option("--raw", is_flag=True, help="Show the examples as they are in the log, with every address and name.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -67,7 +67,8 @@ def unread(
 ) -> None:
     """Say which lines of Postfix no rule reads: each wording once, with a count and an example to report.
 
-    FILEs are read in the order given, oldest first; .gz, .bz2, .xz and .zst as they are, - or none is standard input.
+    FILEs are read in the order given, oldest first; .gz, .bz2, .xz and .zst as they are, - or none is standard input;
+    a directory of journal files, or one of them, is read as a journal.
     Addresses, names and typed text of the examples are replaced by ones that belong to nobody.
     """
     settings = Settings(zone=zone, year=year, dovecot=dovecot)
@@ -86,7 +87,7 @@ def unread(
 def _read(files: Sequence[str], settings: Settings, limit: int, *, raw: bool) -> Unread:
     wordings = Wordings()
     lines = unsupported = malformed = misnamed = 0
-    for events, tally in unread_lines(files, settings, SourceSettings()):
+    for events, tally in unread_lines(files, settings, SourceSettings(), warn):
         lines, unsupported = lines + tally.total, unsupported + tally.unsupported
         malformed, misnamed = malformed + tally.malformed, misnamed + tally.misnamed
         for event in events:

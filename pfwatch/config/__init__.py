@@ -22,7 +22,7 @@ from pfwatch.config.receiving import check_syslog
 from pfwatch.config.unknown import dotted, unknown_key
 from pfwatch.config.values import kind
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
-from pfwatch.sources.settings import Listen, SourceSettings, SyslogSettings
+from pfwatch.sources.settings import JournalSettings, Listen, SourceSettings, SyslogSettings
 from pfwatch.store.settings import StoreSettings
 from pfwatch.web.settings import WebSettings
 
@@ -56,6 +56,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     handed_over, complaints = passwords.credentials(environ)
     complaints += passwords.check_servers(_servers(document), handed_over, mode)
     complaints += check_syslog(document)
+    complaints += _two_journals(document)
     problems += [places.problem(key, message, at_key=True) for key, message in complaints]
     model = None
     try:
@@ -121,6 +122,14 @@ def _is_table(value: object) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
 
 
+def _two_journals(document: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    journal = document.get("journal")
+    if isinstance(journal, dict) and journal.get("directory") and journal.get("namespace"):
+        message = "a namespace is one of this machine's journals; it cannot be set together with 'directory'"
+        return [(("journal", "namespace"), message)]
+    return []
+
+
 def _servers(document: Mapping[str, Any]) -> dict[tuple[str, ...], Mapping[str, object]]:
     """The tables of the mail servers as they are written, as far as they are tables."""
     mail = document.get("mail")
@@ -137,7 +146,11 @@ def _settings(model: Any, handed_over: Mapping[tuple[str, ...], Password]) -> Se
     alerts = dict(model.alerts)
     silences = tuple(Silence(**dict(silence)) for silence in alerts.pop("silence"))
     return Settings(
-        source=SourceSettings(**dict(model.log), syslog=_syslog(model.syslog)),
+        source=SourceSettings(
+            **dict(model.log),
+            syslog=_syslog(model.syslog),
+            journal=JournalSettings(**dict(model.journal), dovecot=model.dovecot.enabled),
+        ),
         store=StoreSettings(**dict(model.state)),
         web=WebSettings(enabled=model.web.enabled, host=host, port=port),
         detection=DetectionSettings(**shared, rules=rules),

@@ -21,6 +21,7 @@ from pfwatch.web.settings import WebSettings
 
 _SOURCE, _STORE, _WEB, _DETECTION = SourceSettings(), StoreSettings(), WebSettings(), DetectionSettings()
 _SYSLOG = _SOURCE.syslog
+_JOURNAL = _SOURCE.journal
 _ALERTS, _MAIL, _SERVER, _SILENCE = AlertSettings(), MailSettings(), SmtpServer(), Silence()
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -57,6 +58,15 @@ class SyslogSection(Section):
     client_names: tuple[Annotated[str, PlainValidator(values.text)], ...] = _SYSLOG.client_names
     max_connections: Annotated[int, PlainValidator(values.whole_number(1, 512))] = _SYSLOG.max_connections
     idle_timeout: Annotated[float, PlainValidator(values.seconds(1, 30 * DAY))] = _SYSLOG.idle_timeout
+
+
+class JournalSection(Section):
+    """[journal]: the systemd journal."""
+
+    enabled: Boolean = _JOURNAL.enabled
+    directory: Annotated[str | None, PlainValidator(values.path_or_none)] = _JOURNAL.directory
+    namespace: Annotated[str | None, PlainValidator(values.namespace)] = _JOURNAL.namespace
+    verify: Boolean = _JOURNAL.verify
 
 
 class DovecotSection(Section):
@@ -163,6 +173,7 @@ def _document() -> type[Section]:
     sections: dict[str, type[Section]] = {
         "log": LogSection,
         "syslog": SyslogSection,
+        "journal": JournalSection,
         "dovecot": DovecotSection,
         "state": StateSection,
         "web": WebSection,

@@ -18,6 +18,7 @@ _DURATION = re.compile("".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?){unit})?" 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 _LISTEN = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<v4>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
 _TRANSPORTS = ("udp", "tcp", "tls")
+_NAMESPACE = re.compile(r"[A-Za-z0-9:_.-]{1,64}")
 _KINDS: tuple[tuple[type, str], ...] = (
     (bool, "true or false"),
     (int, "a whole number"),
@@ -161,6 +162,19 @@ def absolute_path(value: object) -> str:
 def absolute_path_or_empty(value: object) -> str:
     """The same, or empty."""
     return "" if value == "" else absolute_path(value)
+
+
+def path_or_none(value: object) -> str | None:
+    """A path from the root; empty for none."""
+    return absolute_path(value) if text_or_empty(value) else None
+
+
+def namespace(value: object) -> str | None:
+    """A journal namespace, as `LogNamespace=` of a unit takes it; empty for the default one."""
+    name = text_or_empty(value)
+    if name and not _NAMESPACE.fullmatch(name):
+        raise ValueError(f"expected the name of a journal namespace, as in LogNamespace=, found {shown(name)}")
+    return name or None
 
 
 def time_zone(value: object) -> str | None:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from pfwatch.metrics.counters import Counters
-from pfwatch.position import FilePosition, Position
+from pfwatch.position import FilePosition, JournalPosition, Position
 from pfwatch.records.time import TimeReader
 from pfwatch.sources.begin import first_line_since
 from pfwatch.sources.doorbell import Doorbells
 from pfwatch.sources.follow import FileFollower
+from pfwatch.sources.journal import JournalSource
 from pfwatch.sources.patterns import is_pattern, matching
 from pfwatch.sources.settings import SourceSettings
 from pfwatch.sources.source import Source
@@ -62,6 +63,7 @@ class Watched:
         self.forgotten: list[str] = []
         """Sources whose position is not worth keeping; whoever deletes it clears it."""
         self._patterns = tuple(path for path in settings.paths if is_pattern(path))
+        self._journal = self._open_journal() if settings.journal.enabled else None
         self._always = self._constant()
         self._found: dict[str, FileFollower] = {}
         self.refresh()
@@ -99,6 +101,8 @@ class Watched:
         configured, such as the journal or a receiver of syslog, is made here, with its position.
         """
         always: list[Source] = [self._file(path) for path in self._settings.paths if path not in self._patterns]
+        if self._journal is not None:
+            always.append(self._journal)
         if self._settings.syslog.listen:
             always.append(SyslogReceiver(self._settings.syslog, max_line=self._settings.max_line, now=self._now))
         return always
@@ -133,6 +137,8 @@ class Watched:
         for name, lag in sorted(lags.items(), key=lambda item: item[1] or 0):
             if lag is not None:
                 counters.set("pfwatch_source_lag_seconds", (name,), lag)
+        if self._journal is not None and (forged := self._journal.take_forged()):
+            counters.add("pfwatch_journal_forged_total", (self._journal.name,), forged)
         before, self.problem = self.problem, problem
         return problem != before
 
@@ -174,6 +180,11 @@ class Watched:
             now=self._now,
             doorbells=self._doorbells,
         )
+
+    def _open_journal(self) -> JournalSource:
+        known = self._positions.get(self._settings.journal.name)
+        position = known if isinstance(known, JournalPosition) else None
+        return JournalSource(self._settings, position=position, now=self._now)
 
     def _first_offset(self, log: BinaryIO) -> int:
         times = TimeReader(self._zone)

@@ -269,6 +269,8 @@ OWN = (
     Metric("pfwatch_source_lag_seconds", "gauge",
            "Age of the newest record that was read while more is to be read; 0 at the end of the source.", (SOURCE,)),
     Metric("pfwatch_source_last_record_timestamp_seconds", "gauge", "Time of the newest record.", (SOURCE,)),
+    Metric("pfwatch_journal_forged_total", "counter",
+           "Journal entries that claim to be Postfix's and were written by another program; not read.", (SOURCE,)),
     Metric("pfwatch_incidents_total", "counter", "Incidents opened.",
            (RULE, Label("severity", ("info", "warning", "critical")))),
     Metric("pfwatch_incidents_open", "gauge", "Incidents that go on now.", (RULE,)),

@@ -41,6 +41,27 @@ class SyslogSettings(msgspec.Struct, frozen=True):
     """Seconds in which a message that has begun must be complete."""
 
 
+class JournalSettings(msgspec.Struct, frozen=True):
+    """Whether and where the systemd journal is read. At most one of `directory` and `namespace` is set."""
+
+    enabled: bool = False
+    """Read it. Also without, where no log file is found."""
+    directory: str | None = None
+    """A directory of journal files, such as /var/log/journal/remote, or one such file; None: this machine's journal."""
+    namespace: str | None = None
+    """A journal namespace (`LogNamespace=` of a unit); None: the default one."""
+    verify: bool = True
+    """Set entries aside that claim to be Postfix's though the journal knows that another program wrote them."""
+    dovecot: bool = False
+    """Dovecot's entries are wanted, too."""
+
+    @property
+    def name(self) -> str:
+        """As metrics, positions and messages show this journal."""
+        where = self.directory or self.namespace
+        return f"journal:{where}" if where else "journal"
+
+
 class SourceSettings(msgspec.Struct, frozen=True):
     """Which logs, and how they are read."""
 
@@ -57,3 +78,4 @@ class SourceSettings(msgspec.Struct, frozen=True):
     max_line: int = 64 * 1024
     """A longer line is cut here; Postfix writes at most 2,000 bytes and a header."""
     syslog: SyslogSettings = SyslogSettings()
+    journal: JournalSettings = JournalSettings()

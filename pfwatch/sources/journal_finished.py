@@ -1,0 +1,70 @@
+"""A journal from its beginning to its end, as a finished log.
+
+Enters: the settings. Leaves: blocks without positions. This file must never know that a journal grows.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+from pfwatch.position import Block
+from pfwatch.sources.errors import SourceError
+from pfwatch.sources.journal_library import LibraryReader, stops_early
+from pfwatch.sources.journal_lines import LineMaker
+from pfwatch.sources.journal_loss import damaged_files, damaged_inside, forgery_note
+from pfwatch.sources.journal_place import JournalPlace, find_journal
+from pfwatch.sources.journal_reader import JournalReader, line_maker, open_reader
+from pfwatch.sources.settings import SourceSettings
+
+_AT_ONCE = 1024
+
+
+def read_journal(
+    settings: SourceSettings,
+    say: Callable[[str], None] = lambda _text: None,
+    *,
+    now: Callable[[], float] = time.time,
+    library: bool | None = None,
+) -> Iterator[Block]:
+    """The blocks of a journal, the last one `caught_up`; `say` hears what is not as it should be.
+
+    Raises SourceError before the first block when there is no journal, or it may not be read.
+    """
+    place = find_journal(settings.journal)
+    for _, loss in damaged_files(place):
+        say(loss.text)
+    reader = open_reader(place, follow=False, library=library)
+    lines, name = line_maker(settings), settings.journal.name
+    held = b""
+    try:
+        reader.seek_first()
+        while _pull(reader, lines, name):
+            if data := lines.take():
+                if held:
+                    yield Block(name, held, now(), None)
+                held = data
+    finally:
+        reader.close()
+    last = lines.take()
+    if held and last:
+        yield Block(name, held, now(), None)
+    if held or last:
+        yield Block(name, last or held, now(), None, caught_up=True)
+    _say_what_is_missing(place, reader, lines, say)
+
+
+def _say_what_is_missing(
+    place: JournalPlace, reader: JournalReader, lines: LineMaker, say: Callable[[str], None]
+) -> None:
+    for path in place.files() if isinstance(reader, LibraryReader) else ():
+        if found := stops_early(path):
+            say(damaged_inside(path, *found).text)
+    if lines.forged:
+        say(f"{place.name}: {forgery_note(lines.forged, lines.forgery)}")
+
+
+def _pull(reader: JournalReader, lines: LineMaker, name: str) -> bool:
+    """Whether there is more. Raises SourceError."""
+    try:
+        return reader.pull(lines, _AT_ONCE) == _AT_ONCE
+    except OSError as error:
+        raise SourceError(name, f"{error.strerror or error}; everything up to there was read") from error

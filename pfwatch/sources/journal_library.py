@@ -1,0 +1,182 @@
+"""Reads a journal through libsystemd, by the package systemd-python (the extra `journal`).
+
+Enters: where the journal is, and where to begin. Leaves: entries, put into a `LineMaker`. This file must never know a
+message, or what is kept of a place.
+
+The package's own iteration turns each field of each entry into a Python value, which takes most of its time. The
+methods below it that give them as they are have names with an underscore: where one is missing, `get_next` does.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pfwatch.sources.journal_lines import FACILITY, Entry, LineMaker
+from pfwatch.sources.journal_place import JournalPlace
+
+_FAST = ("_next", "_get_all", "_get_realtime", "_get_cursor")
+
+
+def is_available() -> bool:
+    """Whether the package is there, and is the one that is meant: another one has the same name."""
+    try:
+        from systemd.journal import Reader
+    except ImportError:
+        return False
+    return hasattr(Reader, "seek_cursor")
+
+
+def stops_early(path: Path) -> tuple[int, int | None] | None:
+    """Whether reading a file ends before its last entry: the times of the last that was read, and of the last there is.
+
+    The only sign that there is: libsystemd lets go of a file at the first entry that it cannot read.
+    """
+    from systemd import journal
+
+    def reader() -> Any:
+        opened = journal.Reader(files=[str(path)])
+        opened.add_match(FACILITY)
+        opened.seek_head()
+        return opened
+
+    try:
+        with reader() as forward:
+            number = sum(1 for _ in iter(forward._next, False))
+        if not number:
+            return None
+        with reader() as up_to_there, reader() as backward:  # anew, for they let go of a file for good
+            up_to_there._next(number)
+            good = up_to_there._get_realtime()
+            backward.seek_tail()
+            if not backward._previous():
+                return good, None
+            same = up_to_there._get_cursor() == backward._get_cursor()
+            return None if same else (good, backward._get_realtime())
+    except (OSError, AttributeError):  # gone, another user's, or a release without the fast methods
+        return None
+
+
+class LibraryReader:
+    """One open journal. It stands in front of its first entry until it is told where to begin."""
+
+    def __init__(self, place: JournalPlace, *, follow: bool, fast: bool = True) -> None:
+        """With `follow`, entries and files that come later are seen, too. Raises OSError."""
+        from systemd import journal
+
+        which: dict[str, Any] = {}
+        if place.file is not None:
+            which["files"] = [place.file]
+        elif place.directory is not None:
+            which["path"] = place.directory
+        elif place.namespace is not None:
+            which["namespace"] = place.namespace
+        self._reader: Any = journal.Reader(**which)
+        self._reader.add_match(FACILITY)
+        self._step: Callable[[], bool]
+        self._fields: Callable[[], Entry]
+        self._moment: Callable[[], int]
+        self._cursor: Callable[[], str]
+        if fast and all(hasattr(self._reader, name) for name in _FAST):
+            self._step, self._fields, self._moment, self._cursor = (getattr(self._reader, name) for name in _FAST)
+        else:
+            public = _Public(self._reader)
+            self._step, self._fields = public.step, public.fields
+            self._moment, self._cursor = public.moment, public.cursor
+        self._follow = follow
+        if follow:
+            self._reader.fileno()  # from now on libsystemd hears of new files
+        self._rung = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.settled = True
+        """What is not there now is not there at all."""
+        self.files_changed = False
+        """Files came or went since the last look; whoever looks sets it back."""
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._reader.fileno())
+            self._loop = None
+        self._reader.close()
+
+    def seek_first(self) -> None:
+        """To the beginning."""
+        self._reader.seek_head()
+
+    def seek_time(self, microseconds: int) -> None:
+        """To the first entry that is not older."""
+        self._reader.seek_realtime(microseconds)
+
+    def seek_cursor(self, cursor: str) -> tuple[str, int] | None:
+        """To an entry: cursor and time of the one that is there, which may be another; None where there is none.
+
+        That entry is behind the place then: the next one that is pulled follows it.
+        """
+        try:
+            self._reader.seek_cursor(cursor)
+        except (ValueError, OSError):  # no cursor at all
+            return None
+        return (self._cursor(), self._moment()) if self._step() else None
+
+    def pull(self, lines: LineMaker, count: int) -> int:
+        """Put up to `count` entries into `lines`; fewer when there are no more at present. Raises OSError."""
+        if self._follow:
+            self._hear()
+        return lines.pull(self._step, self._fields, self._moment, count)
+
+    def place(self) -> tuple[str, int]:
+        """Cursor and time of the last entry that was pulled."""
+        return self._cursor(), self._moment()
+
+    async def wait(self, seconds: float) -> None:
+        """Until something was written, or for so long."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self._reader.fileno(), self._hear)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
+        self._rung.clear()
+
+    def _hear(self) -> None:
+        from systemd.journal import INVALIDATE, NOP
+
+        try:
+            change = self._reader.process()
+        except OSError:  # a file went while it was looked at; the next look tells
+            change = INVALIDATE
+        if change != NOP:
+            self._rung.set()
+        self.files_changed = self.files_changed or change == INVALIDATE
+
+
+class _Public:
+    """The same four by what the package documents: slower, and sure to stay."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self._reader.converters = _AsTheyAre()
+        self._entry: dict[str, Any] = {}
+
+    def step(self) -> bool:
+        entry = self._reader.get_next()
+        self._entry = entry or self._entry
+        return bool(entry)
+
+    def fields(self) -> Entry:
+        return self._entry
+
+    def moment(self) -> int:
+        return int(self._entry["__REALTIME_TIMESTAMP"])
+
+    def cursor(self) -> str:
+        return str(self._entry["__CURSOR"])
+
+
+class _AsTheyAre(dict[str, Callable[[object], object]]):
+    """A converter for every field, which converts nothing."""
+
+    def get(self, _key: str, _default: object = None) -> Callable[[object], object]:
+        return lambda value: value
