@@ -87,7 +87,7 @@ class Pipeline:
         scanner.scan(block, reference)
         outcome = Outcome(events=self._sessions.take_unbuilt(), tally=scanner.take(counts=False))
         self._follow(outcome, clock)
-        self._count(source, scanner, outcome)
+        self._count(source, scanner, outcome, clock)
         return outcome
 
     def tick(self, now: float, clock: float | None = None) -> Outcome:
@@ -116,12 +116,18 @@ class Pipeline:
             for incident in self._detector.open_incidents()
         ]
 
-    def drain(self) -> dict[str, dict[bytes, bytes | None]]:
-        """What changed since the last call and must outlive the process, by part. The counters are complete then."""
+    def drain(self, *, whole: bool = False) -> dict[str, dict[bytes, bytes | None]]:
+        """What changed since the last call and must outlive the process, by part. The counters are complete then.
+
+        With `whole` everything there is, parts without a row as well: whatever else is kept of these parts is to go.
+        """
         self._gather()
+        if whole:
+            for part_of_it in (self._sessions, self._detector, self._planner):
+                part_of_it.touch_all()
         kept = self._sessions.drain() | self._detector.drain() | {"planner": self._planner.drain()}
         kept["scanner"] = {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
-        return {part: rows for part, rows in kept.items() if rows}
+        return {part: rows for part, rows in kept.items() if rows or whole}
 
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
         """Go on with what `drain` gave."""
@@ -174,7 +180,7 @@ class Pipeline:
             if self._wake_at == float("inf"):
                 return
 
-    def _count(self, source: str, scanner: Scanner, outcome: Outcome) -> None:
+    def _count(self, source: str, scanner: Scanner, outcome: Outcome, clock: float | None) -> None:
         """Add a block's lines to the counters."""
         tally, counters = outcome.tally, self.counters
         if tally is None:
@@ -190,6 +196,8 @@ class Pipeline:
         newest = scanner.newest()
         if newest is not None:
             counters.set("pfwatch_source_last_record_timestamp_seconds", (source,), newest)
+            if clock is not None:
+                counters.set("pfwatch_source_lag_seconds", (source,), max(0.0, clock - newest))
         self._note(outcome)
 
     def _count_plain(self, tally: Tally) -> None:

@@ -23,6 +23,8 @@ class Changes(msgspec.Struct):
     """What parts of pfwatch keep, in their own form: part, key, value; None deletes."""
     outbox: list[Notification] = []
     """New notifications. One whose id has been there in the last 30 days is not sent again."""
+    whole: bool = False
+    """It is everything: rows of the parts in `kept` that are not in it go."""
 
 
 class Saved(msgspec.Struct):
@@ -43,3 +45,17 @@ class OutboxRow(msgspec.Struct, frozen=True):
     """Failed ones so far."""
     next_try: float
     """Seconds since the epoch."""
+
+
+class Result(msgspec.Struct):
+    """What became of a notification since the database last took a word about it."""
+
+    channel: str
+    failed: int = 0
+    """Attempts that failed."""
+    error: str | None = None
+    """Of the latest attempt, if it failed."""
+    next_try: float | None = None
+    """Seconds since the epoch; None where nothing new is known."""
+    done_at: float | None = None
+    """Sent, or given up; seconds since the epoch."""

@@ -4,9 +4,10 @@ Enters: `Changes`, and what became of the notifications. Leaves: the state at th
 what the values mean or when a commit is due.
 """
 
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import msgspec
 
 from pfwatch.alerting.notification import Notification
 from pfwatch.position import Position
-from pfwatch.store.changes import Changes, OutboxRow, Saved
+from pfwatch.store.changes import Changes, OutboxRow, Result, Saved
 from pfwatch.store.errors import StateError
+from pfwatch.store.explain import explain
 from pfwatch.store.lock import StateLock
 from pfwatch.store.opening import make_folder, open_database
 
@@ -40,15 +42,14 @@ class Store:
         try:
             self._lock = StateLock(path)
         except OSError as error:
-            raise StateError(
-                f"the state cannot be kept in {path}: {error.strerror}. Run pfwatch as a service, or name a place that "
-                "it may write to: [state] path, or --state"
-            ) from error
+            raise explain(path, "kept", error) from error
         try:
             self._database = open_database(path, self.notes)
         except BaseException:
             self._lock.release()
             raise
+        self._identities: dict[Path, tuple[int, int]] = {}
+        self.is_there()
 
     def load(self) -> Saved:
         """Everything at the last commit. Raises StateError."""
@@ -67,8 +68,31 @@ class Store:
                 [row.notification for row in self.pending()],
             )
 
-    def commit(self, changes: Changes) -> None:
-        """Take one step forward: all of it, or nothing and StateError."""
+    def is_there(self) -> bool:
+        """Whether the files still have their names: what is written to a deleted file is gone with the process."""
+        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
+            try:
+                status = os.stat(path)  # noqa: PTH116 - the fewest steps, every second
+            except FileNotFoundError:
+                if path in self._identities:
+                    return False
+                continue  # there is no write-ahead log before the first commit
+            if self._identities.setdefault(path, (status.st_dev, status.st_ino)) != (status.st_dev, status.st_ino):
+                return False
+        return True
+
+    def try_to_begin(self) -> None:
+        """Find out whether a commit could begin now. Raises StateError."""
+        with self._telling("written"), self._transaction():
+            pass
+
+    def knows(self, id: str) -> bool:  # noqa: A002
+        """Whether a notification is or was in the outbox. Raises StateError."""
+        with self._telling("read"):
+            return self._database.execute("SELECT 1 FROM outbox WHERE id = ?", (id,)).fetchone() is not None
+
+    def commit(self, changes: Changes, results: Mapping[str, Result] | None = None) -> None:
+        """Take one step forward: all of it, or nothing and StateError. `results`: of notifications, by id."""
         with self._telling("written"), self._transaction():
             write = self._database.executemany
             write(
@@ -80,6 +104,8 @@ class Store:
                 [(name, _encode(labels), value) for (name, labels), value in changes.counters.items()],
             )
             for part, rows in changes.kept.items():
+                if changes.whole:
+                    self._database.execute("DELETE FROM kept WHERE part = ?", (part,))
                 gone = [(part, key) for key, value in rows.items() if value is None]
                 write("DELETE FROM kept WHERE part = ? AND key = ?", gone)
                 there = [(part, key, value) for key, value in rows.items() if value is not None]
@@ -88,6 +114,8 @@ class Store:
                 "INSERT OR IGNORE INTO outbox (id, notification) VALUES (?, ?)",
                 [(notification.id, _encode(notification)) for notification in changes.outbox],
             )
+            for id_, result in (results or {}).items():
+                self._note(id_, result)
 
     def pending(self) -> list[OutboxRow]:
         """What is still to be sent, oldest first. Raises StateError."""
@@ -101,25 +129,26 @@ class Store:
 
     def sent(self, id: str, channel: str, at: float) -> None:  # noqa: A002 - the word of the outbox
         """Say that a notification was delivered at a moment; forgets those delivered long before. Raises StateError."""
-        with self._telling("written"), self._transaction():
-            self._database.execute(
-                "UPDATE outbox SET channel = ?, error = NULL, done_at = ? WHERE id = ?", (channel, at, id)
-            )
-            self._database.execute("DELETE FROM outbox WHERE done_at < ?", (at - KEEP_SENT,))
+        self.commit(Changes(), {id: Result(channel, done_at=at)})
 
     def failed(self, id: str, channel: str, error: str, next_try: float | None) -> None:  # noqa: A002
         """Say that an attempt failed and when the next one is due; None gives it up. Raises StateError."""
-        with self._telling("written"), self._transaction():
-            self._database.execute(
-                "UPDATE outbox SET attempts = attempts + 1, channel = ?, error = ?, next_try = coalesce(?, next_try), "
-                "done_at = ? WHERE id = ?",
-                (channel, error, next_try, time.time() if next_try is None else None, id),
-            )
+        done_at = time.time() if next_try is None else None
+        self.commit(Changes(), {id: Result(channel, 1, error, next_try, done_at)})
 
     def close(self) -> None:
         """Let go of the database and of the lock."""
         self._database.close()
         self._lock.release()
+
+    def _note(self, id_: str, result: Result) -> None:
+        self._database.execute(
+            "UPDATE outbox SET attempts = attempts + ?, channel = ?, error = ?, next_try = coalesce(?, next_try), "
+            "done_at = ? WHERE id = ?",
+            (result.failed, result.channel, result.error, result.next_try, result.done_at, id_),
+        )
+        if result.done_at is not None and result.error is None:
+            self._database.execute("DELETE FROM outbox WHERE done_at < ?", (result.done_at - KEEP_SENT,))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -137,7 +166,7 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
-            raise StateError(f"the state database {self.path} cannot be {what}: {error}") from error
+            raise explain(self.path, what, error) from error
         except msgspec.DecodeError as error:
             raise StateError(
                 f"the state database {self.path} holds what this pfwatch does not understand ({error}): install the "
