@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,7 @@ from pfwatch.store.changes import Changes, OutboxRow, Result, Saved
 from pfwatch.store.errors import StateError
 from pfwatch.store.explain import explain
 from pfwatch.store.lock import StateLock
-from pfwatch.store.opening import make_folder, open_database
+from pfwatch.store.opening import check_file, make_folder, open_database
 
 KEEP_SENT = 30 * 86_400
 """Seconds that a notification is remembered after it was sent: one with the same id is not sent again."""
@@ -49,6 +49,7 @@ class Store:
             self._lock.release()
             raise
         self._identities: dict[Path, tuple[int, int]] = {}
+        self._left_as = self._look()
         self.is_there()
 
     def load(self) -> Saved:
@@ -80,6 +81,15 @@ class Store:
             if self._identities.setdefault(path, (status.st_dev, status.st_ino)) != (status.st_dev, status.st_ino):
                 return False
         return True
+
+    def check(self) -> None:
+        """See whether the file is sound, if somebody else wrote to it: what is in memory would hide the damage until
+        the next start. Raises StateError.
+        """
+        if self._look() != self._left_as:
+            with self._telling("read"):
+                check_file(self.path)
+            self._left_as = self._look()
 
     def try_to_begin(self) -> None:
         """Find out whether a commit could begin now. Raises StateError."""
@@ -141,6 +151,11 @@ class Store:
         self._database.close()
         self._lock.release()
 
+    def _look(self) -> tuple[int, int]:
+        """How the file itself is; it is written to at a checkpoint only, which is part of a commit."""
+        status = os.stat(self.path)  # noqa: PTH116
+        return status.st_mtime_ns, status.st_size
+
     def _note(self, id_: str, result: Result) -> None:
         self._database.execute(
             "UPDATE outbox SET attempts = attempts + ?, channel = ?, error = ?, next_try = coalesce(?, next_try), "
@@ -160,6 +175,9 @@ class Store:
             if self._database.in_transaction:  # SQLite itself rolls back when the disk is full
                 self._database.execute("ROLLBACK")
             raise
+        finally:
+            with suppress(OSError):
+                self._left_as = self._look()
 
     @contextmanager
     def _telling(self, what: str) -> Iterator[None]:

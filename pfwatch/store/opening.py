@@ -7,6 +7,7 @@ never know what the rows mean.
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def open_database(path: Path, notes: list[str], migrations: Sequence[Migration] 
         raise StateError(f"the state database {path} cannot be opened: {damage}") from damage
     except (OSError, sqlite3.Error) as error:
         raise explain(path, "opened", error) from error
+
+
+def check_file(path: Path) -> None:
+    """Read the file of an open database as somebody would who opens it now. Raises DamagedError and sqlite3.Error."""
+    with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None)) as fresh:
+        _check(path, fresh, MIGRATIONS)
 
 
 def set_aside(path: Path, damage: str) -> str:

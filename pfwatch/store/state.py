@@ -142,17 +142,8 @@ class State:
 
     def _ready(self) -> Store:
         """The database, opened again where that is necessary. Raises StateError."""
-        if self._store is not None and self._damage is not None:
-            self._let_go()
-            try:
-                self._say_anew(set_aside(self._path, str(self._damage)))
-            except OSError as error:
-                raise StateError(
-                    f"the state database {self._path} is damaged and cannot be renamed: {error}"
-                ) from error
-        elif self._store is not None and not self._store.is_there():
-            self._let_go()
-            self._say_anew(f"the state database {self._path} was deleted or replaced while pfwatch was running")
+        if self._store is not None:
+            self._look_after(self._store)
         if self._store is None:
             store = Store(self._path)
             if self._began_empty and store.load().positions:
@@ -162,6 +153,25 @@ class State:
             for note in store.notes:
                 self._say_anew(note)
         return self._store
+
+    def _look_after(self, store: Store) -> None:
+        """Let go of a database that was deleted or damaged meanwhile. Raises StateError."""
+        if not store.is_there():
+            self._let_go()
+            self._say_anew(f"the state database {self._path} was deleted or replaced while pfwatch was running")
+            return
+        try:
+            if self._damage is None:
+                store.check()
+        except DamagedError as error:
+            self._damage = error
+        if self._damage is not None:
+            self._let_go()
+            try:
+                self._say_anew(set_aside(self._path, str(self._damage)))
+            except OSError as error:
+                words = f"the state database {self._path} is damaged and cannot be renamed: {error.strerror}"
+                raise StateError(words) from error
 
     def _let_go(self) -> None:
         self.wants_whole = True
