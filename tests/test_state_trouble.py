@@ -21,7 +21,7 @@ import pytest
 from tests import test_daemon
 from tests.alerting.mailserver import Postmaster, mail_server
 from tests.bench.generate import generate
-from tests.test_daemon import FAILED, STORY, Configure, Running, append, configure, story
+from tests.test_daemon import FAILED, HOUR, STORY, Configure, Running, append, configure, story
 
 __all__ = ["configure"]  # a fixture
 
@@ -255,7 +255,17 @@ class SmallDisk:
         (self.path / "ballast").unlink()
 
     def remount(self, option: str) -> None:
-        subprocess.run([*self.command, "mount", "-o", f"remount,{option}", self._mounted], check=True, timeout=10)
+        self._run("mount", "-o", f"remount,{option}", self._mounted)
+
+    def hide(self) -> None:
+        """Mount an empty disk that takes nothing in its place."""
+        self._run("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", self._mounted)
+
+    def show(self) -> None:
+        self._run("umount", self._mounted)
+
+    def _run(self, *command: str | Path) -> None:
+        subprocess.run([*self.command, *command], check=True, timeout=10)
 
 
 @pytest.fixture
@@ -307,8 +317,15 @@ async def test_on_a_full_disk_mails_go_out_and_afterwards_nothing_comes_twice(
     assert len(postmaster.mails) == 2
 
 
-@pytest.mark.parametrize("trouble", ["the disk is full", "is read-only"])
-@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGKILL, None])
+@pytest.mark.parametrize(
+    ("trouble", "first"),
+    [
+        ("the disk is full", signal.SIGTERM),
+        ("the disk is full", None),
+        ("is read-only", signal.SIGKILL),
+        ("is read-only", None),
+    ],
+)
 async def test_a_start_without_a_place_for_the_state_goes_on_from_the_last_commit_and_is_kept_later(
     tmp_path: Path, configure: Configure, disk: SmallDisk, trouble: str, first: signal.Signals | None
 ) -> None:
@@ -324,8 +341,7 @@ async def test_a_start_without_a_place_for_the_state_goes_on_from_the_last_commi
                 await pfwatch.end(first)
         disk.fill() if trouble == "the disk is full" else disk.remount("ro")
         async with start(tmp_path, ready=False, within=disk.command) as pfwatch:
-            if first != signal.SIGKILL or trouble == "is read-only":  # else its files are there, and suffice
-                await pfwatch.says(trouble)
+            await pfwatch.says(trouble)
             await pfwatch.says("metrics on ")
             await has_all(pfwatch, stories)
             append(tmp_path, story(time.time()))
@@ -340,6 +356,33 @@ async def test_a_start_without_a_place_for_the_state_goes_on_from_the_last_commi
             assert await pfwatch.sum_of("pfwatch_notifications_total", result="sent") == stories + 1
             assert await pfwatch.end(signal.SIGTERM) == 0
     assert len(postmaster.mails) == stories + 1
+
+
+async def test_a_disk_that_is_mounted_late_is_gone_on_with_and_not_overwritten(
+    tmp_path: Path, configure: Configure, disk: SmallDisk
+) -> None:
+    postmaster = Postmaster()
+    async with mail_server(postmaster) as server:
+        configure(server.port)
+        on_the_disk(tmp_path)
+        async with start(tmp_path, within=disk.command) as pfwatch:
+            append(tmp_path, story(time.time() - 30 * HOUR, "192.0.2.9"))  # no first start would read that far back
+            await has_all(pfwatch, 1)
+            assert await pfwatch.end(signal.SIGTERM) == 0
+        disk.hide()
+        async with start(tmp_path, ready=False, within=disk.command) as pfwatch:
+            await pfwatch.says("is read-only")
+            await pfwatch.says("metrics on ")
+            append(tmp_path, story(time.time()))
+            await mails(postmaster, 1)
+            disk.show()
+            await pfwatch.says("is there now: pfwatch goes on from what is in it")
+            await pfwatch.says("metrics on ")
+            await has_all(pfwatch, 2)
+            await pfwatch.until(2, "pfwatch_incidents_total")
+            await is_well(pfwatch)
+            assert await pfwatch.end(signal.SIGTERM) == 0
+    assert len(postmaster.mails) == 1
 
 
 FLOOD = 200_000
