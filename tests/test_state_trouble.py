@@ -358,6 +358,17 @@ async def test_a_start_without_a_place_for_the_state_goes_on_from_the_last_commi
     assert len(postmaster.mails) == stories + 1
 
 
+async def test_a_full_disk_under_its_own_messages_does_not_end_pfwatch(tmp_path: Path, configure: Configure) -> None:
+    postmaster = Postmaster()
+    async with mail_server(postmaster) as server:
+        configure(server.port)
+        async with start(tmp_path, ready=False, within=("sh", "-c", 'exec "$@" 2>/dev/full', "sh")) as pfwatch:
+            await pfwatch.manager.hears("READY=1")
+            append(tmp_path, story(time.time()))
+            await mails(postmaster, 1)
+            assert await pfwatch.end(signal.SIGTERM) == 0
+
+
 async def test_a_disk_that_is_mounted_late_is_gone_on_with_and_not_overwritten(
     tmp_path: Path, configure: Configure, disk: SmallDisk
 ) -> None:

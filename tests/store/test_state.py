@@ -1,6 +1,7 @@
 """The state in trouble, without a daemon around it: what waits in memory, and what the database gets of it later."""
 
 import contextlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,21 @@ def test_a_new_database_is_given_everything_or_nothing(tmp_path: Path) -> None:
     assert (saved.positions, saved.counters, saved.kept) == (
         {"log": position(3)}, {("a", ()): 2}, {"part": {b"x": b"1"}},
     )  # fmt: skip
+    state.close()
+
+
+def test_a_directory_deleted_with_all_that_is_in_it_comes_back(tmp_path: Path) -> None:
+    path, unwritten = tmp_path / "state" / "state.db", Unwritten()
+    state = State(path, unwritten)
+    state.commit(Changes({"log": position(1)}))
+    shutil.rmtree(path.parent)
+    with pytest.raises(StaleError):
+        state.commit(Changes({"log": position(2)}, outbox=[notification(1)]))
+    assert ids(state) == ["n1"]
+    state.commit(Changes({"log": position(2)}, whole=True))
+    state.close()
+    state = State(path, unwritten)
+    assert (state.load().positions, ids(state)) == ({"log": position(2)}, ["n1"])
     state.close()
 
 
