@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,3 +65,23 @@ async def test_a_stop_within_a_commit_that_fails_leaves_nothing_out(tmp_path: Pa
     assert saved.positions == {"log": FilePosition("log", 1, 2, "0:", 2)}
     assert saved.counters["postfix_smtpd_connects_total", ()] == 1
     assert saved.counters["postfix_smtpd_disconnects_total", ()] == 1
+
+
+async def test_a_disk_that_does_not_answer_is_said_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    thread, pipeline, said = Thread(), Pipeline(Settings(), keep=True), asyncio.Queue[str]()
+    keeper = Keeper(StoreSettings(), pipeline, lambda _priority, text: said.put_nowait(text), slow=0.05)
+    state: State = await thread(lambda: State(tmp_path / "state.db", Unwritten()))
+    disk = threading.Event()
+    thread.executor.submit(disk.wait)
+    pipeline.feed(CONNECT, "log", 0.0)
+    keeper.read(Block("log", CONNECT, 0.0, FilePosition("log", 1, 2, "0:", 1)))
+    committing = asyncio.create_task(keeper.commit(state, thread))
+    assert "has not answered for 0.05 seconds" in await said.get()
+    assert keeper.problem
+    assert pipeline.counters.gauges()["pfwatch_store_up"] == {(): 0}
+    disk.set()
+    assert await committing
+    assert "the state is committed again" in await said.get()
+    assert keeper.problem is None
+    await thread(state.close)
+    thread.executor.shutdown()

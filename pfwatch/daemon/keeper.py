@@ -29,13 +29,18 @@ InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs something in the one thread that the database belongs to."""
 _RETRY = 2.0
 """Seconds between two attempts to commit what could not be."""
+_SLOW = 10.0
+"""Seconds after which a commit that has not ended is said: a disk that does not answer is no error of its own."""
 
 
 class Keeper:
     """Gathers what is to be kept and commits it."""
 
-    def __init__(self, settings: StoreSettings, pipeline: Pipeline, say: Callable[[int, str], None]) -> None:
+    def __init__(
+        self, settings: StoreSettings, pipeline: Pipeline, say: Callable[[int, str], None], *, slow: float = _SLOW
+    ) -> None:
         self._settings = settings
+        self._slow = slow
         self._pipeline = pipeline
         self._say = say
         self._positions: dict[str, Position] = {}
@@ -92,6 +97,7 @@ class Keeper:
     async def commit(self, state: State, in_thread: InThread) -> bool:
         """Commit what there is. False when it could not be."""
         begin = time.perf_counter()
+        slow = asyncio.get_running_loop().call_later(self._slow, self._does_not_answer)
         try:
             if self._behind:
                 await self._try_to_begin(state, in_thread)
@@ -102,6 +108,7 @@ class Keeper:
             self._failed(error)
             return False
         finally:
+            slow.cancel()
             while state.notes:
                 self._say(3, state.notes.pop(0))
         if changes is not None:
@@ -164,6 +171,18 @@ class Keeper:
             self.begin_again()
         else:
             self._tell(str(error))
+
+    def _does_not_answer(self) -> None:
+        self._pipeline.counters.set("pfwatch_store_up", (), 0)
+        path = self._settings.path
+        problem = f"the disk of the state database {path} has not answered for {self._slow:g} seconds"
+        if self.problem is None:
+            self.problem = problem
+            self._say(
+                4,
+                f"{problem}. Reading goes on; counters on /metrics stand still and mails wait. `iostat -x` or `dmesg` "
+                "may say why",
+            )
 
     def _tell(self, problem: str) -> None:
         if problem != self.problem:
