@@ -118,24 +118,29 @@ class Killer:
 
 
 async def until_caught_up(folder: Path, log: Path) -> None:
-    """Until the committed position is the end of the log and every mail is sent."""
-    async with asyncio.timeout(PATIENCE):
-        while not _is_caught_up(folder / "state.db", log):  # noqa: ASYNC110 - another process has no event
-            await asyncio.sleep(0.02)
+    """Until the committed position is the end of the log and every mail is sent; TimeoutError when nothing moves."""
+    while not _is_caught_up(before := _committed(folder / "state.db"), log):
+        async with asyncio.timeout(PATIENCE):
+            while _committed(folder / "state.db") == before:  # noqa: ASYNC110 - another process has no event
+                await asyncio.sleep(0.02)
 
 
-def _is_caught_up(path: Path, log: Path) -> bool:
+def _committed(path: Path) -> tuple[list[tuple[int, int]], int]:
+    """Inode and offset of the positions, and how many mails wait."""
     # Read only: whoever closes a database last would tidy up behind a killed pfwatch.
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         try:
             rows = database.execute(
                 "SELECT json_extract(position, '$.inode'), json_extract(position, '$.offset') FROM positions"
             ).fetchall()
-            waiting = database.execute("SELECT count(*) FROM outbox WHERE done_at IS NULL").fetchone()[0]
+            return rows, database.execute("SELECT count(*) FROM outbox WHERE done_at IS NULL").fetchone()[0]
         except sqlite3.OperationalError:
-            return False  # pfwatch has not made it yet
+            return [], 0  # pfwatch has not made it yet
+
+
+def _is_caught_up(committed: tuple[list[tuple[int, int]], int], log: Path) -> bool:
     status = log.stat()
-    return rows == [(status.st_ino, status.st_size)] and not waiting
+    return committed == ([(status.st_ino, status.st_size)], 0)
 
 
 def _change(path: Path) -> tuple[int, int] | None:

@@ -77,7 +77,7 @@ async def run(folder: Path, plan: Plan, say: Callable[[str], None] = lambda _tex
         try:
             # Until it has committed once, every start is a first one, which does not look into rotated files.
             writer.allow(len(text) // 30)
-            await _until_written(writer)
+            await writer.until_written()
             await _stop_at_the_end(folder, log, killer)
             for number in range(plan.kills):
                 if number == plan.kills // 2:
@@ -104,17 +104,12 @@ def _line_ends(text: bytes, count: int, dice: random.Random) -> list[int]:
 
 async def _stop_in_between(folder: Path, writer: Writer, killer: Killer) -> None:
     """Let pfwatch read everything, so that the rotated files may have other names from now on."""
-    await _until_written(writer)
+    await writer.until_written()
     while not writer.log.stat().st_size:  # rotated just now: nothing in it yet that a position could be behind
         writer.allow(writer.written + 1)
-        await _until_written(writer)
+        await writer.until_written()
     await _stop_at_the_end(folder, writer.log, killer)
     writer.begin_dated_names()
-
-
-async def _until_written(writer: Writer) -> None:
-    while writer.written < writer.allowed or writer.due:  # noqa: ASYNC110 - it takes milliseconds
-        await asyncio.sleep(0.01)
 
 
 async def _stop_at_the_end(folder: Path, log: Path, killer: Killer) -> None:

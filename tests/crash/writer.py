@@ -58,8 +58,8 @@ class Writer:
         """Until everything is written."""
         while not self.done:
             if self.due:
-                self._rotations.pop()
                 await self._rotate(self._dice.choice(WAYS))
+                self._rotations.pop()
             elif self.written < self.allowed:
                 self._write(self._dice.randint(1, LARGEST_PIECE))
             await asyncio.sleep(self._dice.random() * self._pause)
@@ -68,11 +68,16 @@ class Writer:
         """Write up to here, and on to the end of that line."""
         self.allowed = self._text.find(b"\n", min(size, len(self._text)) - 1) + 1
 
+    async def until_written(self) -> None:
+        """Until all that is allowed is written, and rotated where that is due."""
+        while self.written < self.allowed or self.due:  # noqa: ASYNC110 - it takes milliseconds
+            await asyncio.sleep(0.001)
+
     def close(self) -> None:
         self._file.close()
 
     def _write(self, size: int) -> None:
-        """A piece that ends anywhere, even within a line, but not behind a place of rotation."""
+        """A piece that ends anywhere, even within a line, but not behind the next place of rotation."""
         end = min(self.written + size, self.allowed, *self._rotations[-1:])
         self._file.write(self._text[self.written : end])
         self.written = end
@@ -108,7 +113,7 @@ class Writer:
 
     def _write_line_ends(self, size: int) -> None:
         """What still goes to the renamed file; a syslog daemon changes files between two lines."""
-        limit = min([len(self._text), *self._rotations[-1:]])
+        limit = min([len(self._text), *self._rotations[-2:-1]])
         end = self._text.rfind(b"\n", self.written, min(self.written + size, limit)) + 1
         if end > self.written:
             self._file.write(self._text[self.written : end])
