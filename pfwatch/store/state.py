@@ -174,6 +174,14 @@ class State:
                 raise StateError(words) from error
 
     def _let_go(self) -> None:
+        """Close a database that goes on without its file; what waits in it to be sent comes along."""
+        for row in self.pending():
+            id_ = row.notification.id
+            self._unwritten.held.setdefault(id_, row.notification)
+            if row.attempts:
+                before = self._unwritten.results.get(id_, Result("", error="not delivered"))
+                self._unwritten.results[id_] = Result(before.channel, row.attempts, before.error, row.next_try)
+        self._rows = []
         self.wants_whole = True
         self.close()
 

@@ -103,6 +103,32 @@ def test_a_new_database_is_given_everything_or_nothing(tmp_path: Path) -> None:
     state.close()
 
 
+@pytest.mark.parametrize("trouble", ["deleted", "damaged"])
+def test_a_mail_that_waits_in_a_database_outlives_it(tmp_path: Path, trouble: str) -> None:
+    path, unwritten = tmp_path / "state.db", Unwritten()
+    state = State(path, unwritten)
+    state.commit(Changes({"log": position(1)}, outbox=[notification(1), notification(2), notification(3)]))
+    state.sent("n1", "mail", 100.0)
+    state.failed("n2", "mail", "connection refused", 160.0)
+    state.close()
+    state = State(path, unwritten)
+    assert ids(state) == ["n2", "n3"]
+    if trouble == "deleted":
+        path.unlink()
+    else:
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(b"these are the notes of somebody")
+    with pytest.raises(StaleError):
+        state.commit(Changes({"log": position(2)}))
+    state.commit(Changes({"log": position(2)}, whole=True))
+    state.close()
+    state = State(path, unwritten)
+    rows = [(row.notification.id, row.attempts, row.next_try) for row in state.pending()]
+    assert rows == [("n2", 1, 160.0), ("n3", 0, 0.0)]
+    state.close()
+
+
 def test_a_directory_deleted_with_all_that_is_in_it_comes_back(tmp_path: Path) -> None:
     path, unwritten = tmp_path / "state" / "state.db", Unwritten()
     state = State(path, unwritten)
