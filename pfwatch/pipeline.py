@@ -126,7 +126,8 @@ class Pipeline:
             for part_of_it in (self._sessions, self._detector, self._planner):
                 part_of_it.touch_all()
         kept = self._sessions.drain() | self._detector.drain() | {"planner": self._planner.drain()}
-        kept["scanner"] = {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
+        kept["scanner"] = dict(self._saved_scanners) if whole else {}  # of sources that have said nothing since
+        kept["scanner"] |= {source.encode(): scanner.state() for source, scanner in self._scanners.items()}
         return {part: rows for part, rows in kept.items() if rows or whole}
 
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
