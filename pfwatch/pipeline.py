@@ -162,13 +162,20 @@ class Pipeline:
             for incident in self._detector.open_incidents()
         ]
 
-    def drain(self) -> dict[str, dict[bytes, bytes | None]]:
-        """What changed since the last call and must outlive the process, by part. The counters are complete then."""
+    def drain(self, *, whole: bool = False) -> dict[str, dict[bytes, bytes | None]]:
+        """What changed since the last call and must outlive the process, by part. The counters are complete then.
+
+        With `whole` everything there is, parts without a row as well: whatever else is kept of these parts is to go.
+        """
         self._gather()
+        if whole:
+            for part_of_it in (self._sessions, self._detector, self._planner):
+                part_of_it.touch_all()
         kept = self._sessions.drain() | self._detector.drain() | {"planner": self._planner.drain()}
-        kept["log"], self._released = self._released, {}
+        released, self._released = self._released, {}
+        kept["log"] = dict(self._saved_logs) if whole else released  # of those that have said nothing since, too
         kept["log"] |= {source.encode(): log.state() for source, log in self._logs.items()}
-        return {part: rows for part, rows in kept.items() if rows}
+        return {part: rows for part, rows in kept.items() if rows or whole}
 
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
         """Go on with what `drain` gave."""

@@ -4,6 +4,7 @@ Enters: the environment that systemd gave the process. Leaves: datagrams on the 
 Must never know: what pfwatch does, or when; the daemon decides that. Facts: sd_notify(3), systemd.exec(5).
 """
 
+import contextlib
 import errno
 import os
 import socket
@@ -95,7 +96,10 @@ def say_to_stderr(*, journal: bool) -> Callable[[int, str], None]:
 
     def say(priority: int, text: str) -> None:
         line = "".join(letter if letter.isprintable() else "?" for letter in text)
-        print(f"<{priority}>{line}" if journal else f"pfwatch: {line}", file=sys.stderr, flush=True)  # noqa: T201
+        line = f"<{priority}>{line}\n" if journal else f"pfwatch: {line}\n"
+        # At once and without a buffer: a file on a full disk, or a reader that went away, must not end the daemon.
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), line.encode(errors="backslashreplace"))
 
     return say
 

@@ -69,6 +69,11 @@ class Table(Generic[K, V]):
         if self.keep:
             self.changed.update(keys)
 
+    def touch_all(self) -> None:
+        """Say that every row is to be kept anew, and that what else is kept of this table is none of it."""
+        if self.keep:
+            self.changed = set(self.rows)
+
     def drop(self, key: K) -> V | None:
         """Remove a row."""
         value = self.rows.pop(key, None)

@@ -102,21 +102,25 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def start(folder: Path, *, ready: bool = True, **environment: str) -> AsyncIterator[Running]:
-    """A daemon with the configuration in a folder."""
+async def start(
+    folder: Path, *, ready: bool = True, within: tuple[str, ...] = (), patience: float = PATIENCE, **environment: str
+) -> AsyncIterator[Running]:
+    """A daemon with the configuration in a folder; `within`: a command that runs another."""
     manager = ServiceManager()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pfwatch", "run", "--config", str(folder / "pfwatch.toml"),
+        *within, sys.executable, "-m", "pfwatch", "run", "--config", str(folder / "pfwatch.toml"),
         env=os.environ | {"NOTIFY_SOCKET": manager.address} | environment,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     running = Running(process, manager)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             if ready:
                 await running.says("metrics on ")
                 await manager.hears("READY=1")
             yield running
+    except TimeoutError as error:
+        raise TimeoutError("\n".join(["it takes too long. pfwatch said:", *running.said])) from error
     finally:
         if process.returncode is None:
             await running.end(signal.SIGKILL)

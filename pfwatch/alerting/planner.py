@@ -116,6 +116,10 @@ class Planner:
         self._changed = False
         return {b"plan": msgspec.msgpack.encode(self._plan)}
 
+    def touch_all(self) -> None:
+        """Say that everything is to be kept anew."""
+        self._changed = True
+
     def restore(self, saved: Mapping[bytes, bytes]) -> None:
         """Go on with what `drain` gave."""
         if b"plan" in saved:

@@ -48,11 +48,13 @@ def run(config: Path | None, logs: tuple[str, ...], journal: str | None, state: 
         sys.exit(USAGE)
     notifier = Notifier.from_environment(os.environ)
     try:
-        asyncio.run(_run(settings, lambda: _settings(config, logs, journal, state), notifier, say))
+        is_stuck = asyncio.run(_run(settings, lambda: _settings(config, logs, journal, state), notifier, say))
     except (StateError, WebError) as error:
         fail(str(error), RUNTIME)
     finally:
         notifier.close()
+    if is_stuck:
+        os._exit(0)  # a usual exit would wait for the thread
 
 
 async def _run(
@@ -60,8 +62,11 @@ async def _run(
     read_again: Callable[[], "DaemonSettings"],
     notifier: "Notifier",
     say: Callable[[int, str], None],
-) -> None:
-    """One daemon after the other, until one is stopped. A reload that cannot be done changes nothing."""
+) -> bool:
+    """One daemon after the other, until one is stopped. A reload that cannot be done changes nothing.
+
+    True when the thread of the last one's state still waits for its disk.
+    """
     from pfwatch.daemon import Daemon, signals
     from pfwatch.store.errors import StateError
     from pfwatch.web.server import WebError
@@ -73,7 +78,7 @@ async def _run(
             daemon.pipeline.counters.set("pfwatch_config_last_reload_successful", (), int(reloaded))
             try:
                 if await daemon.run() == "stopped":
-                    return
+                    return daemon.is_stuck
                 proven = settings
                 settings, reloaded = read_again(), True
             except (StateError, WebError) as error:
@@ -86,7 +91,7 @@ async def _run(
                     say(3, problem)
                 say(3, "the configuration is wrong; pfwatch goes on with the one before")
                 reloaded = False
-            daemon = Daemon(settings, notifier, say)
+            daemon = Daemon(settings, notifier, say, unwritten=daemon.unwritten)
 
 
 class _UnusableError(Exception):

@@ -25,12 +25,13 @@ from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block
 from pfwatch.sources.source import Source
 from pfwatch.store.changes import LossRow
-from pfwatch.store.database import Store
+from pfwatch.store.state import State, Unwritten
 from pfwatch.systemd import Notifier
 
 End = Literal["stopped", "reload"]
-_STOP_WITHIN = 4.0
-"""Seconds in which a stop must be done; systemd is promised five."""
+_STOP_WITHIN = 3.5
+_CLOSE_WITHIN = 1.0
+"""Seconds in which a stop must be done, and then the state closed; systemd is promised five."""
 _STATUS_EVERY = 10.0
 _SAID_AT_ONCE = 5
 """Losses of one block that are said one by one."""
@@ -47,8 +48,12 @@ class Daemon:
         *,
         now: Callable[[], float] = time.time,
         tick_interval: float = 1.0,
+        unwritten: Unwritten | None = None,
     ) -> None:
-        """`say` takes a syslog priority (3 error, 4 warning, 6 information) and a line; `now` is the wall's clock."""
+        """`say` takes a syslog priority (3 error, 4 warning, 6 information) and a line; `now` is the wall's clock.
+
+        `unwritten`: what the run before could not put into the database.
+        """
         self._settings = settings
         self._notifier = notifier
         self._say = say
@@ -59,8 +64,12 @@ class Daemon:
         self.pipeline = Pipeline(core, keep=True)
         self.address = ""
         """Where /metrics is served, once `ready` is set."""
+        self.is_stuck = False
+        """The thread of the state did not end with the run."""
         self.ready = asyncio.Event()
+        self.unwritten = Unwritten() if unwritten is None else unwritten
         self._keeper = Keeper(settings.store, self.pipeline, say)
+        self._keeper.begin_again = lambda: self.stop("reload")
         self._watched: Watched
         self._ending = asyncio.Event()
         self._end: End = "reload"
@@ -75,41 +84,55 @@ class Daemon:
 
     async def run(self) -> End:
         """Run until stopped. Raises StateError and WebError when it cannot begin."""
-        with ThreadPoolExecutor(1, "state") as thread:
+        thread = ThreadPoolExecutor(1, "state")
 
-            async def in_thread(work: Callable[[], Any]) -> Any:
-                return await asyncio.get_running_loop().run_in_executor(thread, work)
+        async def in_thread(work: Callable[[], Any]) -> Any:
+            return await asyncio.get_running_loop().run_in_executor(thread, work)
 
-            store: Store = await in_thread(lambda: Store(Path(self._settings.store.path)))
+        try:
+            state: State = await in_thread(lambda: State(Path(self._settings.store.path), self.unwritten))
             try:
-                await self._restore(store, in_thread)
-                await self._serve(store, in_thread)
+                await self._restore(state, in_thread)
+                await self._serve(state, in_thread)
             finally:
-                await in_thread(store.close)
+                await self._close(state, in_thread)
+        finally:
+            thread.shutdown(wait=not self.is_stuck)
         return self._end
 
-    async def _restore(self, store: Store, in_thread: InThread) -> None:
-        for note in store.notes:
-            self._say(4, note)
-        saved = await in_thread(store.load)
+    async def _close(self, state: State, in_thread: InThread) -> None:
+        """Close the state. A stop does not wait for a disk that does not answer; a reload needs the file again."""
+        stop = self._ending.is_set() and self._end == "stopped"
+        try:
+            async with asyncio.timeout(_CLOSE_WITHIN if stop else None):
+                await in_thread(state.close)
+        except TimeoutError:
+            self.is_stuck = True
+            self._say(4, "the disk is slow; what was not committed yet is read again at the next start")
+
+    async def _restore(self, state: State, in_thread: InThread) -> None:
+        while state.notes:
+            self._say(4, state.notes.pop(0))
+        saved = await in_thread(state.load)
+        self._keeper.go_on(saved.positions, state.problem)
         self.pipeline.restore(saved.kept)
         self.pipeline.counters.restore(saved.counters)
         self.pipeline.counters.committed()
         self._watched = Watched(self._settings.source, saved.positions, self._zone, self._now)
 
-    async def _serve(self, store: Store, in_thread: InThread) -> None:
+    async def _serve(self, state: State, in_thread: InThread) -> None:
         readers = Readers(self._read)
         readers.match(self._watched.sources)
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(readers.failure()),
             asyncio.create_task(self._tick(readers)),
-            asyncio.create_task(self._keeper.work(store, in_thread)),
+            asyncio.create_task(self._keeper.work(state, in_thread)),
         ]
         web = None
         try:
             # What is not needed to begin is loaded behind the first look at the log.
             web = await self._start_web()
-            tasks += self._start_outbox(store, in_thread)
+            tasks += self._start_outbox(state, in_thread)
             await asyncio.sleep(0)  # every source has its first turn
             self._look_at_sources()
             self._notifier.ready(self._status())
@@ -123,10 +146,10 @@ class Daemon:
             # Not "stopping" at a reload: systemd would wait for the end of the process, and kill it.
             reload = self._ending.is_set() and self._end == "reload"
             self._notifier.reloading() if reload else self._notifier.stopping("Committing")
-            await _cancel([*tasks, *readers.tasks()])
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_WITHIN):
-                    await self._keeper.commit(store, in_thread)
+                    await _cancel([*tasks, *readers.tasks()])
+                    await self._keeper.commit(state, in_thread)
                     if web is not None:
                         await web.stop()
 
@@ -135,14 +158,14 @@ class Daemon:
             return None
         from pfwatch.web.server import WebServer
 
-        server = WebServer(self._settings.web, self.pipeline.counters, self._not_ready, lambda: self._watched.problem)
+        server = WebServer(self._settings.web, self.pipeline.counters, self._not_ready, self._problem)
         await server.start()
         host, port = server.address
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._say(6, f"metrics on {self.address}/metrics")
         return server
 
-    def _start_outbox(self, store: Store, in_thread: InThread) -> list[asyncio.Task[None]]:
+    def _start_outbox(self, state: State, in_thread: InThread) -> list[asyncio.Task[None]]:
         if not self._settings.mail.recipients:
             self._say(4, "no [mail] to is configured: incidents are shown on /metrics and in this log only")
             return []
@@ -153,7 +176,7 @@ class Daemon:
         zone = self._zone or datetime.now(UTC).astimezone().tzinfo or UTC
         channel = SmtpChannel(self._settings.mail, load_templates(), time_zone=zone)
         outbox = Outbox(
-            store,
+            state,
             [channel],
             in_thread,
             now=self._now,
@@ -259,9 +282,14 @@ class Daemon:
             self._say(*((4, problem) if problem else (6, "every source can be read again")))
             self._notifier.status(self._status())
 
+    def _problem(self) -> str | None:
+        """What keeps pfwatch from its work."""
+        return "; ".join(filter(None, (self._watched.problem, self._keeper.problem))) or None
+
     def _status(self) -> str:
-        if self._watched.problem:
-            return self._watched.problem
+        problem = self._problem()
+        if problem:
+            return problem
         incidents = len(self.pipeline.incidents())
         return f"Watching {self._watched.names()}: {self._lines:,} lines read, {incidents} incidents open"
 

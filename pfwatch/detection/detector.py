@@ -222,6 +222,11 @@ class Detector:
                     watched.read(watched.table.rows[subject])
         return {f"watch:{name}": watched.table.drain() for name, watched in self._watched.items()}
 
+    def touch_all(self) -> None:
+        """Say that everything is to be kept anew."""
+        for watched in self._watched.values():
+            watched.table.touch_all()
+
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
         """Go on with what `drain` gave."""
         for name, watched in self._watched.items():

@@ -89,11 +89,11 @@ class Counters:
         row[-2] += len(values) - before
         row[-1] += sum(values) * metric.scale
 
-    def changed(self) -> dict[Key, float]:
-        """Absolute values of what changed since the last call, flat: a histogram as `NAME_bucket` with `le` as last
-        label (not cumulative) and `NAME_sum`. Gauges are not kept.
+    def changed(self, *, whole: bool = False) -> dict[Key, float]:
+        """Absolute values of what changed since the last call, or with `whole` of everything that is not zero; flat: a
+        histogram as `NAME_bucket` with `le` as last label (not cumulative) and `NAME_sum`. Gauges are not kept.
         """
-        before, self._drained = self._drained, self._snapshot()
+        before, self._drained = Snapshot() if whole else self._drained, self._snapshot()
         flat: dict[Key, float] = {}
         for name, series in self._drained.counters.items():
             known = before.counters.get(name, {})

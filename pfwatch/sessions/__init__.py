@@ -127,6 +127,11 @@ class Sessions:
         """What changed since the last call, by table."""
         return {name: table.drain() for name, table in self._tables().items()}
 
+    def touch_all(self) -> None:
+        """Say that everything is to be kept anew."""
+        for table in self._tables().values():
+            table.touch_all()
+
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
         """Go on with what `drain` gave."""
         for name, table in self._tables().items():

@@ -43,6 +43,8 @@ class Changes(msgspec.Struct):
     """New notifications. One whose id has been there in the last 30 days is not sent again."""
     losses: list[LossRow] = []
     """New entries of the ledger of losses."""
+    whole: bool = False
+    """It is everything: rows of the parts in `kept` that are not in it go."""
 
 
 class Saved(msgspec.Struct):
@@ -63,3 +65,17 @@ class OutboxRow(msgspec.Struct, frozen=True):
     """Failed ones so far."""
     next_try: float
     """Seconds since the epoch."""
+
+
+class Result(msgspec.Struct):
+    """What became of a notification since the database last took a word about it."""
+
+    channel: str
+    failed: int = 0
+    """Attempts that failed."""
+    error: str | None = None
+    """Of the latest attempt, if it failed."""
+    next_try: float | None = None
+    """Seconds since the epoch; None where nothing new is known."""
+    done_at: float | None = None
+    """Sent, or given up; seconds since the epoch."""

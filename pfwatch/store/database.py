@@ -4,21 +4,23 @@ Enters: `Changes`, and what became of the notifications. Leaves: the state at th
 what the values mean or when a commit is due.
 """
 
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from pfwatch.alerting.notification import Notification
 from pfwatch.position import Position
-from pfwatch.store.changes import Changes, LossRow, OutboxRow, Saved
+from pfwatch.store.changes import Changes, LossRow, OutboxRow, Result, Saved
 from pfwatch.store.errors import StateError
+from pfwatch.store.explain import explain
 from pfwatch.store.lock import StateLock
 from pfwatch.store.losses import read_losses, write_losses
-from pfwatch.store.opening import make_folder, open_database
+from pfwatch.store.opening import check_file, make_folder, open_database
 
 KEEP_SENT = 30 * 86_400
 """Seconds that a notification is remembered after it was sent: one with the same id is not sent again."""
@@ -41,15 +43,15 @@ class Store:
         try:
             self._lock = StateLock(path)
         except OSError as error:
-            raise StateError(
-                f"the state cannot be kept in {path}: {error.strerror}. Run pfwatch as a service, or name a place that "
-                "it may write to: [state] path, or --state"
-            ) from error
+            raise explain(path, "kept", error) from error
         try:
             self._database = open_database(path, self.notes)
         except BaseException:
             self._lock.release()
             raise
+        self._identities: dict[Path, tuple[int, int]] = {}
+        self._left_as = self._look()
+        self.is_there()
 
     def load(self) -> Saved:
         """Everything at the last commit. Raises StateError."""
@@ -68,8 +70,40 @@ class Store:
                 [row.notification for row in self.pending()],
             )
 
-    def commit(self, changes: Changes) -> None:
-        """Take one step forward: all of it, or nothing and StateError."""
+    def is_there(self) -> bool:
+        """Whether the files still have their names: what is written to a deleted file is gone with the process."""
+        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
+            try:
+                status = os.stat(path)  # noqa: PTH116 - the fewest steps, every second
+            except FileNotFoundError:
+                if path in self._identities:
+                    return False
+                continue  # there is no write-ahead log before the first commit
+            if self._identities.setdefault(path, (status.st_dev, status.st_ino)) != (status.st_dev, status.st_ino):
+                return False
+        return True
+
+    def check(self) -> None:
+        """See whether the file is sound, if somebody else wrote to it: what is in memory would hide the damage until
+        the next start. Raises StateError.
+        """
+        if self._look() != self._left_as:
+            with self._telling("read"):
+                check_file(self.path)
+            self._left_as = self._look()
+
+    def try_to_begin(self) -> None:
+        """Find out whether a commit could begin now. Raises StateError."""
+        with self._telling("written"), self._transaction():
+            pass
+
+    def knows(self, id: str) -> bool:  # noqa: A002
+        """Whether a notification is or was in the outbox. Raises StateError."""
+        with self._telling("read"):
+            return self._database.execute("SELECT 1 FROM outbox WHERE id = ?", (id,)).fetchone() is not None
+
+    def commit(self, changes: Changes, results: Mapping[str, Result] | None = None) -> None:
+        """Take one step forward: all of it, or nothing and StateError. `results`: of notifications, by id."""
         with self._telling("written"), self._transaction():
             write = self._database.executemany
             write(
@@ -83,6 +117,8 @@ class Store:
                 [(name, _encode(labels), value) for (name, labels), value in changes.counters.items()],
             )
             for part, rows in changes.kept.items():
+                if changes.whole:
+                    self._database.execute("DELETE FROM kept WHERE part = ?", (part,))
                 gone = [(part, key) for key, value in rows.items() if value is None]
                 write("DELETE FROM kept WHERE part = ? AND key = ?", gone)
                 there = [(part, key, value) for key, value in rows.items() if value is not None]
@@ -91,6 +127,8 @@ class Store:
                 "INSERT OR IGNORE INTO outbox (id, notification) VALUES (?, ?)",
                 [(notification.id, _encode(notification)) for notification in changes.outbox],
             )
+            for id_, result in (results or {}).items():
+                self._note(id_, result)
             write_losses(self._database, changes.losses, time.time())
 
     def losses(self, since: float = 0.0) -> list[LossRow]:
@@ -110,25 +148,31 @@ class Store:
 
     def sent(self, id: str, channel: str, at: float) -> None:  # noqa: A002 - the word of the outbox
         """Say that a notification was delivered at a moment; forgets those delivered long before. Raises StateError."""
-        with self._telling("written"), self._transaction():
-            self._database.execute(
-                "UPDATE outbox SET channel = ?, error = NULL, done_at = ? WHERE id = ?", (channel, at, id)
-            )
-            self._database.execute("DELETE FROM outbox WHERE done_at < ?", (at - KEEP_SENT,))
+        self.commit(Changes(), {id: Result(channel, done_at=at)})
 
     def failed(self, id: str, channel: str, error: str, next_try: float | None) -> None:  # noqa: A002
         """Say that an attempt failed and when the next one is due; None gives it up. Raises StateError."""
-        with self._telling("written"), self._transaction():
-            self._database.execute(
-                "UPDATE outbox SET attempts = attempts + 1, channel = ?, error = ?, next_try = coalesce(?, next_try), "
-                "done_at = ? WHERE id = ?",
-                (channel, error, next_try, time.time() if next_try is None else None, id),
-            )
+        done_at = time.time() if next_try is None else None
+        self.commit(Changes(), {id: Result(channel, 1, error, next_try, done_at)})
 
     def close(self) -> None:
         """Let go of the database and of the lock."""
         self._database.close()
         self._lock.release()
+
+    def _look(self) -> tuple[int, int]:
+        """How the file itself is; it is written to at a checkpoint only, which is part of a commit."""
+        status = os.stat(self.path)  # noqa: PTH116
+        return status.st_mtime_ns, status.st_size
+
+    def _note(self, id_: str, result: Result) -> None:
+        self._database.execute(
+            "UPDATE outbox SET attempts = attempts + ?, channel = ?, error = ?, next_try = coalesce(?, next_try), "
+            "done_at = ? WHERE id = ?",
+            (result.failed, result.channel, result.error, result.next_try, result.done_at, id_),
+        )
+        if result.done_at is not None and result.error is None:
+            self._database.execute("DELETE FROM outbox WHERE done_at < ?", (result.done_at - KEEP_SENT,))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -140,13 +184,16 @@ class Store:
             if self._database.in_transaction:  # SQLite itself rolls back when the disk is full
                 self._database.execute("ROLLBACK")
             raise
+        finally:
+            with suppress(OSError):
+                self._left_as = self._look()
 
     @contextmanager
     def _telling(self, what: str) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise StateError(f"the state database {self.path} cannot be {what}: {error}") from error
+            raise explain(self.path, what, error) from error
         except msgspec.DecodeError as error:
             raise StateError(
                 f"the state database {self.path} holds what this pfwatch does not understand ({error}): install the "

@@ -7,13 +7,16 @@ never know what the rows mean.
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pfwatch.store.errors import StateError
+from pfwatch.store.errors import DamagedError, StateError
+from pfwatch.store.explain import explain
 from pfwatch.store.schema import APPLICATION_ID, MIGRATIONS, Migration, migrate, version_of
 
-_BUSY_TIMEOUT = 5.0
+_BUSY_TIMEOUT = 1.0
+"""Seconds to wait for another process. Short, as a stop waits for it, too; whoever commits tries again later."""
 
 
 def make_folder(path: Path) -> None:
@@ -21,10 +24,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
-        raise StateError(
-            f"the state cannot be kept in {path}: {error.strerror}. Run pfwatch as a service, or name a place that it "
-            "may write to: [state] path, or --state"
-        ) from error
+        raise explain(path / "state.db", "kept", error) from error
 
 
 def open_database(path: Path, notes: list[str], migrations: Sequence[Migration] = MIGRATIONS) -> sqlite3.Connection:
@@ -32,19 +32,30 @@ def open_database(path: Path, notes: list[str], migrations: Sequence[Migration] 
     try:
         try:
             return _open(path, migrations)
-        except _DamagedError as damage:
-            aside = _set_aside(path)
-            notes.append(
-                f"the state database {path} is damaged ({damage}). It was kept as {aside}; counters, open incidents "
-                "and the place in the log begin anew"
-            )
+        except DamagedError as damage:
+            notes.append(set_aside(path, str(damage)))
             return _open(path, migrations)
-    except (OSError, sqlite3.Error, _DamagedError) as error:
-        raise StateError(f"the state database {path} cannot be opened: {error}") from error
+    except DamagedError as damage:
+        raise StateError(f"the state database {path} cannot be opened: {damage}") from damage
+    except (OSError, sqlite3.Error) as error:
+        raise explain(path, "opened", error) from error
 
 
-class _DamagedError(Exception):
-    """The file is there and is no sound database."""
+def check_file(path: Path) -> None:
+    """Read the file of an open database as somebody would who opens it now. Raises DamagedError and sqlite3.Error."""
+    with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None)) as fresh:
+        _check(path, fresh, MIGRATIONS)
+
+
+def set_aside(path: Path, damage: str) -> str:
+    """Rename a damaged database and its companions; gives a sentence about it. Raises OSError."""
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = path.with_name(f"{path.name}.corrupt-{now}")
+    for suffix in ("", "-wal", "-shm"):
+        file = path.with_name(path.name + suffix)
+        if file.exists():
+            file.rename(aside.with_name(aside.name + suffix))
+    return f"the state database {path} is damaged ({damage}). It was kept as {aside}"
 
 
 def _open(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
@@ -71,9 +82,9 @@ def _check(path: Path, database: sqlite3.Connection, migrations: Sequence[Migrat
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
             raise  # locked, or not to be read: the file itself may be sound
-        raise _DamagedError(str(error)) from error
+        raise DamagedError(str(error)) from error
     if said != "ok":
-        raise _DamagedError(said)
+        raise DamagedError(said)
     tables = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if tables and owner != APPLICATION_ID:
         raise StateError(f"{path} is the database of another program; name another [state] path")
@@ -82,14 +93,3 @@ def _check(path: Path, database: sqlite3.Connection, migrations: Sequence[Migrat
             f"{path} was written by a newer pfwatch (version {version} of the state, this one knows {len(migrations)})"
             ": install that one again, or name another [state] path"
         )
-
-
-def _set_aside(path: Path) -> Path:
-    """Rename the database and its companions."""
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = path.with_name(f"{path.name}.corrupt-{now}")
-    for suffix in ("", "-wal", "-shm"):
-        file = path.with_name(path.name + suffix)
-        if file.exists():
-            file.rename(aside.with_name(aside.name + suffix))
-    return aside

@@ -104,7 +104,7 @@ def test_the_database_of_another_program_is_left_alone(version: int, tmp_path: P
 
 def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StateError, match=r"state cannot be kept in .*file"):
+    with pytest.raises(StateError, match=r"file/state\.db cannot be kept: File exists"):
         Store(tmp_path / "file" / "state.db")
 
 
@@ -117,7 +117,7 @@ def test_a_directory_where_the_database_should_be(tmp_path: Path) -> None:
 
 
 def test_a_place_that_takes_no_files(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match=r"^the state cannot be kept in /proc/pfwatch"):
+    with pytest.raises(StateError, match=r"^the state database /proc/pfwatch/state\.db cannot be kept"):
         Store(Path("/proc/pfwatch/state.db"))
 
 
