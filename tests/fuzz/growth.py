@@ -36,6 +36,8 @@ _STEEP = 1.25
 """Exponent that is told: time for a text twice as long grows by 2.4."""
 _STEEP_ONCE = 1.1
 """What the exponent of each doubling must be at least: caches that become too small make one step, not two."""
+_STEEP_LOOK = 0.05
+"""How much above 1 the exponent of a suspect is at least."""
 _ROUNDS = 15
 _FEWEST_ROUNDS = 3
 """After so many a suspect may be cleared; it is told after all."""
@@ -80,17 +82,25 @@ def seconds(run: Callable[[bytes], object], text: bytes, times: int = 1) -> floa
 
 def measure(name: str, run: Callable[[bytes], object], attack: Attack, wrap: bytes = b"") -> Found | None:
     """The growth of one attack, if it is steep. Every size is tried only when the one before it was bearable."""
+    times: list[tuple[int, float]] = []
     for size in _SIZES[::2]:
         text = wrap + attack.text(size)
         try:
-            once = seconds(run, text)
+            times.append((size, seconds(run, text)))
         except Exception as error:
             return Found(name, attack, size, math.inf, math.inf, f"{type(error).__name__}: {str(error)[:200]}")
-        if once > _ENOUGH:
+        if times[-1][1] > _ENOUGH:
             break
-    if once < max(_NOISE, _SUSPICIOUS * len(text)):
+    once = times[-1][1]
+    if once < max(_NOISE, _SUSPICIOUS * len(text)) or (once <= _ENOUGH and not _looks_steep(times)):
         return None
     return confirm(name, run, attack, wrap)
+
+
+def _looks_steep(times: Sequence[tuple[int, float]]) -> bool:
+    """At a first look, from any length to the last: what a line takes however short it is can hide one step."""
+    size, slowest = times[-1]
+    return any(slowest * before > earlier * size * (size / before) ** _STEEP_LOOK for before, earlier in times[:-1])
 
 
 def confirm(name: str, run: Callable[[bytes], object], attack: Attack, wrap: bytes = b"") -> Found | None:
