@@ -241,6 +241,24 @@ def test_a_repeat_of_the_last_message_is_that_of_its_own_source() -> None:
     assert [(event.kind, event.envelope.weight) for event in map(built, outcome.events)] == [("auth_failed", 5)]
 
 
+def test_a_source_that_goes_and_comes_back_goes_on_and_one_that_is_forgotten_begins_anew() -> None:
+    pipeline = Pipeline(SETTINGS, keep=True)
+    repeat = BEGIN.strftime("%b %e %H:%M:%S mx1 last message repeated 3 times\n").encode()
+    pipeline.feed(lines_of((0, failure())), "one", REFERENCE)
+    pipeline.release("one")
+    saved = pipeline.drain()["scanner"]
+    assert list(saved) == [b"one"]
+    pipeline.feed(repeat, "one", REFERENCE)
+    pipeline.drain()
+    failures = pipeline.counters.shown().counters["postfix_sasl_failures_total"]
+    assert sum(failures.values()) == 4
+    pipeline.forget("one")
+    assert pipeline.drain()["scanner"] == {b"one": None}
+    outcome = pipeline.feed(repeat, "one", REFERENCE)
+    assert outcome.tally is not None
+    assert outcome.tally.malformed == 1
+
+
 def test_the_lines_of_every_fate_are_exported_and_add_up(log: bytes) -> None:
     series = whole_story(log).pipeline.counters.shown().counters["pfwatch_lines_total"]
     assert sum(value for labels, value in series.items() if labels[0] == "mail.log") == log.count(b"\n")

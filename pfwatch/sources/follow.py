@@ -160,7 +160,7 @@ class FileFollower:
         return status
 
     def _is_as_it_was(self, newest: os.stat_result) -> bool:
-        """Whether the open file still is at the path, untouched: most looks end here, for a quarter of the cost."""
+        """Whether the open file still is at the path, untouched: most looks end here, for a third of the cost."""
         log = self._logs[0] if self._logs else None
         return (
             log is not None

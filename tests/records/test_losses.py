@@ -29,6 +29,16 @@ TOLD = [
         "[v8.2504.0 try https://www.rsyslog.com/e/2177 ]",
         None,
     ),
+    (  # as rsyslog 8.2302 wrote it
+        "rsyslogd-2177: imuxsock[pid: 15680, name: /usr/lib/postfix/sbin/smtpd] from <mx1:postfix>: begin to drop "
+        "messages due to rate-limiting",
+        None,
+    ),
+    (
+        "rsyslogd-2177: imuxsock[pid: 15680, name: /usr/lib/postfix/sbin/smtpd]: 17 messages lost due to "
+        "rate-limiting (3 allowed within 2 seconds)",
+        17,
+    ),
     ("rsyslogd-2177: imuxsock begins to drop messages from pid 2309 due to rate-limiting", None),
     ("rsyslogd-2177: imuxsock lost 3056 messages from pid 2309 due to rate-limiting", 3056),
     ("rsyslogd: imudp: 44 messages lost due to rate-limiting (1000 allowed within 5 seconds)", 44),
@@ -84,7 +94,8 @@ REAL = "imuxsock[pid 7]: 9 messages lost due to rate-limiting (200 allowed withi
         f"{BSD}rsyslogd: imudp from <imudp: 999 messages lost due to rate-limiting>: something else",
         f"{BSD}rsyslogd: {REAL} and more",
         f"{BSD}rsyslogd: imuxsock[pid 7]: 99999999999 messages lost due to rate-limiting",
-        # of another service, of the kernel, of nothing
+        # of another program or service, of the kernel, of nothing
+        f"{BSD}rsyslogd-2177: imuxsock[pid: 7, name: /usr/bin/python3]: 17 messages lost due to rate-limiting",
         f"{BSD}systemd-journald[241]: Suppressed 1016 messages from sshd.service",
         f"{BSD}systemd-journald[241]: Missed 12 kernel messages",
         f"{BSD}rsyslogd: action 'x' resumed, no messages lost",

@@ -71,6 +71,15 @@ def test_a_new_state_is_empty(tmp_path: Path) -> None:
     assert store.notes == []
 
 
+def test_the_position_of_a_source_that_is_gone_for_good_is_deleted(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.db")
+    store.commit(Changes({"log": position(1), "gone": position(2)}))
+    store.commit(Changes({"gone": None, "never": None, "log": position(3)}))
+    store = reopened(store)
+    assert store.load().positions == {"log": position(3)}
+    store.close()
+
+
 def test_a_later_commit_replaces_and_deletes(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.db")
     store.commit(Changes({"log": position(1)}, {("a", ()): 1, ("b", ()): 1}, {"part": {b"x": b"1", b"y": b"1"}}))
