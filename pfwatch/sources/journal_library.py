@@ -41,20 +41,25 @@ def stops_early(path: Path) -> tuple[int, int | None] | None:
         opened.seek_head()
         return opened
 
+    number, last = 0, None
     try:
+        with reader() as backward:
+            backward.seek_tail()
+            last = backward._get_realtime() if backward._previous() else None
         with reader() as forward:
             number = sum(1 for _ in iter(forward._next, False))
+            # Not the same entry, perhaps: the file may be written to at this moment.
+            if not number or (last is not None and forward._get_realtime() >= last):
+                return None
+    except (OSError, AttributeError):
+        # It let go of the file, and of its place in it. Or it is a release without the fast methods: nothing is known.
         if not number:
             return None
-        with reader() as up_to_there, reader() as backward:  # anew, for they let go of a file for good
+    try:
+        with reader() as up_to_there:
             up_to_there._next(number)
-            good = up_to_there._get_realtime()
-            backward.seek_tail()
-            if not backward._previous():
-                return good, None
-            same = up_to_there._get_cursor() == backward._get_cursor()
-            return None if same else (good, backward._get_realtime())
-    except (OSError, AttributeError):  # gone, another user's, or a release without the fast methods
+            return up_to_there._get_realtime(), last
+    except OSError:
         return None
 
 

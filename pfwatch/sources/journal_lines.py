@@ -62,24 +62,26 @@ class LineMaker:
 
         `step` goes to the next entry, `fields` and `moment` (microseconds since the epoch) are of the present one.
         """
-        known, append = self._known, self._lines.append  # a loop of a few microseconds: every name counts
-        second, stem = self._second, self._stem
+        # A loop of a few microseconds, most of them libsystemd's: whatever can stand before it does.
+        known, append, usual, nothing, typed = self._known, self._lines.append, _usual, _OTHER, _FORGED
+        second, next_second, stem = self._second, self._second + _SECOND, self._stem
         for number in range(count):
             if not step():
                 return number
             entry = fields()
             try:
-                begin = known[_usual(entry)]
+                begin = known[usual(entry)]
             except (KeyError, TypeError):
                 begin = self._look(entry)
-            if begin is _OTHER:
+            if begin is nothing:
                 continue
-            if begin is _FORGED:
+            if begin is typed:
                 self.forged += 1
                 continue
             at = moment()
-            if not 0 <= at - second < _SECOND:
+            if not second <= at < next_second:
                 second = self._second = at - at % _SECOND
+                next_second = second + _SECOND
                 clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at // _SECOND))
                 stem = self._stem = clock.encode() + b".%06d+00:00 %b%b"
             try:
