@@ -42,7 +42,9 @@ class ContainerLog:
 
     def __init__(self) -> None:
         self._cri = False
-        """The source has lines of CRI: only there pieces are looked for, and a plain log pays for two glances."""
+        """The source has lines of CRI: only there pieces are looked for, and a plain log pays for two glances at each
+        block, at its first line and its last. A runtime writes a whole file in this form; where somebody put such lines
+        between others, and no block begins or ends with one, their pieces stay apart."""
         self._pieces: dict[str, bytes] = {}
         """By stream, of json-file and of CRI apart: the line so far, for CRI with its prefix."""
         self._remembers = False
