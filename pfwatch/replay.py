@@ -21,7 +21,7 @@ from pfwatch.position import Block
 from pfwatch.records.time import stamp
 from pfwatch.sessions import Sessions
 from pfwatch.sources.archive import read_file, read_stream
-from pfwatch.sources.journal_finished import read_journal
+from pfwatch.sources.journal_beside import read_journal_beside
 from pfwatch.sources.journal_place import is_journal
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 
@@ -80,7 +80,7 @@ def blocks(
             yield from read_stream(sys.stdin.buffer, settings, reference=time.time())
         elif path.startswith(JOURNAL) or is_journal(path):
             journal = JournalSettings(directory=path.removeprefix(JOURNAL) or None, dovecot=dovecot)
-            yield from read_journal(msgspec.structs.replace(settings, journal=journal), say)
+            yield from read_journal_beside(msgspec.structs.replace(settings, journal=journal), say)
         else:
             yield from read_file(path, settings)
 

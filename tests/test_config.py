@@ -626,6 +626,14 @@ def test_check_config_shows_who_may_send_syslog_and_what_may_surprise(tmp_path: 
     assert f"  syslog:   {shown} with a certificate for mx1.example.org" in run(str(written(tmp_path, text)))[1]
 
 
+def test_check_config_shows_the_journal_and_says_what_counts_twice(tmp_path: Path) -> None:
+    _, out, _ = run(str(written(tmp_path, 'log.paths = ["/var/log/mail.log"]\njournal.enabled = true\n')))
+    assert out[1].startswith("  logs:     /var/log/mail.log, the journal; ")
+    assert "  note:     log files and the journal of this machine: what is written to both counts twice" in out
+    _, out, _ = run(str(written(tmp_path, 'journal.directory = "/var/log/journal/remote"\n')))
+    assert "  note:     journal:/var/log/journal/remote is named, and not read: [journal] enabled is false" in out
+
+
 def test_check_config_tells_every_problem_on_standard_error_and_exits_with_2(tmp_path: Path) -> None:
     path = written(tmp_path, "[mail]\nport = 0\nprot = 1\n")
     assert run(str(path)) == (

@@ -16,6 +16,8 @@ from typing import Any
 from pfwatch.sources.journal_lines import FACILITY, Entry, LineMaker
 from pfwatch.sources.journal_place import JournalPlace
 
+_ALL = 2**31 - 1
+"""More steps than a file has entries."""
 _FAST = ("_next", "_get_all", "_get_realtime", "_get_cursor")
 
 
@@ -41,23 +43,26 @@ def stops_early(path: Path) -> tuple[int, int | None] | None:
         opened.seek_head()
         return opened
 
-    number, last = 0, None
+    last = None
     try:
         with reader() as backward:
             backward.seek_tail()
             last = backward._get_realtime() if backward._previous() else None
         with reader() as forward:
-            number = sum(1 for _ in iter(forward._next, False))
+            found = forward._next(_ALL)
             # Not the same entry, perhaps: the file may be written to at this moment.
-            if not number or (last is not None and forward._get_realtime() >= last):
+            if not found or (last is not None and forward._get_realtime() >= last):
                 return None
-    except (OSError, AttributeError):
-        # It let go of the file, and of its place in it. Or it is a release without the fast methods: nothing is known.
-        if not number:
-            return None
+    except AttributeError:  # a release without the fast methods: nothing is known
+        return None
+    except OSError:
+        pass  # it let go of the file, and of its place in it
     try:
+        with reader() as forward:
+            number = sum(1 for _ in iter(forward._next, False))
         with reader() as up_to_there:
-            up_to_there._next(number)
+            if not up_to_there._next(number or 1):
+                return None
             return up_to_there._get_realtime(), last
     except OSError:
         return None

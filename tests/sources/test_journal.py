@@ -403,6 +403,26 @@ async def test_a_file_that_is_damaged_inside_is_read_up_to_there_and_it_is_said(
 
 
 @needs_files
+def test_a_process_beside_gives_the_same_and_says_the_same(tmp_path: Path) -> None:
+    write_journal(tmp_path / "x.journal", [*numbered(0, 3000), fields("typed", AT, _EXE="/usr/bin/logger")])
+    program = (
+        "import sys; from pfwatch.sources.journal_beside import read_journal_beside\n"
+        "from pfwatch.sources.settings import JournalSettings, SourceSettings\n"
+        "wanted = SourceSettings(journal=JournalSettings(directory=sys.argv[1]))\n"
+        "for block in read_journal_beside(wanted, print, cores=2): print(block.data.decode(), end='')"
+    )
+
+    def printed(directory: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program, str(directory)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    said: list[str] = []
+    expected = text(read_journal(settings(tmp_path), said.append)).decode()
+    assert printed(tmp_path).stdout == expected + said[0] + "\n"
+    assert "SourceError: /nowhere: does not exist" in printed(Path("/nowhere")).stderr
+
+
+@needs_files
 @needs_library
 def test_forged_entries_alone_move_the_position_so_that_they_count_once(tmp_path: Path) -> None:
     lies = numbered(0, 3, _EXE="/usr/bin/logger", _COMM="logger")
