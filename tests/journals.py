@@ -18,7 +18,7 @@ import pytest
 
 from pfwatch.records.header import row_of
 from pfwatch.records.time import TimeReader
-from pfwatch.sources.journal_library import is_available
+from pfwatch.sources.journal.library import is_available
 
 REMOTE = Path("/usr/lib/systemd/systemd-journal-remote")
 JOURNALD = Path("/usr/lib/systemd/systemd-journald")

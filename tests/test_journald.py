@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pfwatch.position import Block, JournalPosition
-from pfwatch.sources.journal import JournalSource
+from pfwatch.sources.journal.source import JournalSource
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 from tests.journals import Journald, journald, needs_journalctl, needs_journald, needs_library
 

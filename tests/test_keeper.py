@@ -12,6 +12,8 @@ from typing import Any
 from pfwatch.daemon.keeper import Keeper
 from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.position import Block, FilePosition
+from pfwatch.store.changes import LossRow
+from pfwatch.store.losses import read_losses
 from pfwatch.store.settings import StoreSettings
 from pfwatch.store.state import State, Unwritten
 
@@ -85,3 +87,24 @@ async def test_a_disk_that_does_not_answer_is_said_and_nothing_waits_for_it(tmp_
     assert keeper.problem is None
     await thread(state.close)
     thread.executor.shutdown()
+
+
+async def test_a_loss_stands_in_the_ledger_once_also_when_commits_failed_meanwhile(tmp_path: Path) -> None:
+    thread, pipeline = Thread(), Pipeline(Settings(), keep=True)
+    keeper = Keeper(StoreSettings(), pipeline, lambda _priority, _text: None)
+    state: State = await thread(lambda: State(tmp_path / "state.db", Unwritten()))
+    first, second = (LossRow(1_800_000_000.0, "log", "truncated", text, None, 100) for text in ("first", "second"))
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        keeper.lost([first])
+        assert not await keeper.commit(state, thread)
+        keeper.lost([second])
+        assert not await keeper.commit(state, thread)
+        other.execute("ROLLBACK")
+    assert await keeper.commit(state, thread)
+    keeper.changed()
+    assert await keeper.commit(state, thread)
+    await thread(state.close)
+    thread.executor.shutdown()
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as database:
+        assert read_losses(database) == [second, first]

@@ -246,14 +246,14 @@ def test_a_source_that_goes_and_comes_back_goes_on_and_one_that_is_forgotten_beg
     repeat = BEGIN.strftime("%b %e %H:%M:%S mx1 last message repeated 3 times\n").encode()
     pipeline.feed(lines_of((0, failure())), "one", REFERENCE)
     pipeline.release("one")
-    saved = pipeline.drain()["scanner"]
+    saved = pipeline.drain()["log"]
     assert list(saved) == [b"one"]
     pipeline.feed(repeat, "one", REFERENCE)
     pipeline.drain()
     failures = pipeline.counters.shown().counters["postfix_sasl_failures_total"]
     assert sum(failures.values()) == 4
     pipeline.forget("one")
-    assert pipeline.drain()["scanner"] == {b"one": None}
+    assert pipeline.drain()["log"] == {b"one": None}
     outcome = pipeline.feed(repeat, "one", REFERENCE)
     assert outcome.tally is not None
     assert outcome.tally.malformed == 1

@@ -12,7 +12,7 @@ import msgspec
 
 from pfwatch.cli.options import RUNTIME, USAGE, fail, journal
 from pfwatch.sources.errors import SourceError
-from pfwatch.sources.journal_place import is_journal
+from pfwatch.sources.journal.place import is_journal
 
 if TYPE_CHECKING:
     from pfwatch.daemon import DaemonSettings

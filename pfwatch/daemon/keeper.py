@@ -145,17 +145,18 @@ class Keeper:
     async def _commit(self, changes: Changes, state: State, in_thread: InThread) -> None:
         # Until it is known: a stop in between leaves open whether it was committed.
         self._behind = True
+        committed = changes
         try:
             await in_thread(partial(state.commit, changes))
         except StaleError:
-            changes = self._collect(whole=True)
-            await in_thread(partial(state.commit, changes))
+            committed = self._collect(whole=True)
+            await in_thread(partial(state.commit, committed))
         finally:
             if changes.outbox:
                 self.wake_outbox()
         self._behind = False
-        committed = set(map(id, changes.losses))
-        self._losses = deque((one for one in self._losses if id(one) not in committed), maxlen=MOST_LOSSES)
+        losses = set(map(id, committed.losses))
+        self._losses = deque((one for one in self._losses if id(one) not in losses), maxlen=MOST_LOSSES)
 
     def _collect_changes(self) -> Changes | None:
         """What changed, if anything did."""

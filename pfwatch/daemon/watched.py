@@ -16,11 +16,11 @@ from pfwatch.records.time import TimeReader
 from pfwatch.sources.begin import first_line_since
 from pfwatch.sources.doorbell import Doorbells
 from pfwatch.sources.follow import FileFollower
-from pfwatch.sources.journal import JournalSource
+from pfwatch.sources.journal.source import JournalSource
 from pfwatch.sources.patterns import is_pattern, matching
 from pfwatch.sources.settings import SourceSettings
 from pfwatch.sources.source import Source
-from pfwatch.sources.syslog import SyslogReceiver
+from pfwatch.sources.syslog.receiver import SyslogReceiver
 
 GONE_AFTER: Final = 60.0
 """Seconds after which a log that a pattern found, and whose file is gone, is no source any more: longer than a rotation

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
-from pfwatch.sources.journal_finished import read_journal
+from pfwatch.sources.journal.finished import read_journal
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 from tests.bench.measure import Tool, measure, output_of, prepare
 from tests.journals import of_lines, write_journal

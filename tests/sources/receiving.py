@@ -12,7 +12,7 @@ import pytest
 
 from pfwatch.position import Block
 from pfwatch.sources.settings import Listen, SyslogSettings
-from pfwatch.sources.syslog import SyslogReceiver
+from pfwatch.sources.syslog.receiver import SyslogReceiver
 
 PATIENCE = 20.0
 HERE = "127.0.0.1"

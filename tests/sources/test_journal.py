@@ -11,14 +11,14 @@ import pytest
 
 from pfwatch.position import Block, JournalPosition
 from pfwatch.sources.errors import SourceError
-from pfwatch.sources.journal import JournalSource
-from pfwatch.sources.journal_child import ExportReader
-from pfwatch.sources.journal_cursor import is_same_entry
-from pfwatch.sources.journal_finished import read_journal
-from pfwatch.sources.journal_library import LibraryReader
-from pfwatch.sources.journal_lines import LineMaker
-from pfwatch.sources.journal_origin import Origin, may_be_dovecot, may_be_postfix
-from pfwatch.sources.journal_place import find_journal, is_journal
+from pfwatch.sources.journal.child import ExportReader
+from pfwatch.sources.journal.cursor import is_same_entry
+from pfwatch.sources.journal.finished import read_journal
+from pfwatch.sources.journal.library import LibraryReader
+from pfwatch.sources.journal.lines import LineMaker
+from pfwatch.sources.journal.origin import Origin, may_be_dovecot, may_be_postfix
+from pfwatch.sources.journal.place import find_journal, is_journal
+from pfwatch.sources.journal.source import JournalSource
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 from tests.journals import (
     DAEMONS,
@@ -406,7 +406,7 @@ async def test_a_file_that_is_damaged_inside_is_read_up_to_there_and_it_is_said(
 def test_a_process_beside_gives_the_same_and_says_the_same(tmp_path: Path) -> None:
     write_journal(tmp_path / "x.journal", [*numbered(0, 3000), fields("typed", AT, _EXE="/usr/bin/logger")])
     program = (
-        "import sys; from pfwatch.sources.journal_beside import read_journal_beside\n"
+        "import sys; from pfwatch.sources.journal.beside import read_journal_beside\n"
         "from pfwatch.sources.settings import JournalSettings, SourceSettings\n"
         "wanted = SourceSettings(journal=JournalSettings(directory=sys.argv[1]))\n"
         "for block in read_journal_beside(wanted, print, cores=2): print(block.data.decode(), end='')"
@@ -505,7 +505,7 @@ def test_without_permission_it_is_said_which_group_to_join(tmp_path: Path, locke
     for parent in [tmp_path, *tmp_path.parents][:3]:
         parent.chmod(parent.stat().st_mode | 0o055)
     program = (
-        "import os, sys; from pfwatch.sources.journal_place import find_journal\n"
+        "import os, sys; from pfwatch.sources.journal.place import find_journal\n"
         "from pfwatch.sources.settings import JournalSettings\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         f"find_journal(JournalSettings(), {str(tmp_path)!r})"

@@ -21,7 +21,7 @@ from pfwatch.parsing.scanner import Scanner
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
 from pfwatch.sources.settings import Listen, SyslogSettings
-from pfwatch.sources.syslog import SyslogReceiver
+from pfwatch.sources.syslog.receiver import SyslogReceiver
 from tests.sources.receiving import HERE, PATIENCE, Authority, needs, receiving, running, until
 
 TEXT = "connect from unknown[192.0.2.9]"
@@ -440,7 +440,7 @@ class TestTls:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count elsewhere")
 def test_the_kernel_tells_what_it_dropped() -> None:
-    from pfwatch.sources.syslog_sockets import Drops, bind
+    from pfwatch.sources.syslog.sockets import Drops, bind
 
     with bind(Listen("udp", HERE, 0)) as bound, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

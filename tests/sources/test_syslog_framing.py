@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfwatch.sources.syslog_framing import LARGEST, Framing, FramingError, line_of
+from pfwatch.sources.syslog.framing import LARGEST, Framing, FramingError, line_of
 
 MESSAGE = b"<22>Nov 22 09:53:31 mx1 postfix/smtpd[229]: connect from unknown[192.0.2.9]"
 MOST = 200

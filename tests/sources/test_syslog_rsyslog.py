@@ -17,7 +17,7 @@ from pfwatch.parsing.scanner import Scanner
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
 from pfwatch.sources.settings import Listen, SyslogSettings
-from pfwatch.sources.syslog import SyslogReceiver
+from pfwatch.sources.syslog.receiver import SyslogReceiver
 from tests.sources.receiving import HERE, PATIENCE, Authority, Receiving, needs, receiving, running, until
 
 SHIPPED = Path(__file__).parents[2] / "config" / "rsyslog"

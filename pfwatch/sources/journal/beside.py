@@ -14,7 +14,7 @@ import msgspec
 
 from pfwatch.position import Block
 from pfwatch.sources.errors import SourceError
-from pfwatch.sources.journal_finished import read_journal
+from pfwatch.sources.journal.finished import read_journal
 from pfwatch.sources.settings import SourceSettings
 
 _LENGTH = struct.Struct("<I")

@@ -9,7 +9,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from pfwatch.sources.syslog_framing import Framing, FramingError
+from pfwatch.sources.syslog.framing import Framing, FramingError
 
 
 class Connection(asyncio.Protocol):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from operator import itemgetter
 
-from pfwatch.sources.journal_origin import Origin, is_postfix, may_be_dovecot, may_be_postfix
+from pfwatch.sources.journal.origin import Origin, is_postfix, may_be_dovecot, may_be_postfix
 from pfwatch.sources.settings import JournalSettings
 
 FACILITY = "SYSLOG_FACILITY=2"

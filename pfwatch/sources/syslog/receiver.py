@@ -22,10 +22,10 @@ from pfwatch.detection.rules import Networks
 from pfwatch.position import Block
 from pfwatch.sources.settings import Listen, SyslogSettings
 from pfwatch.sources.source import Loss
-from pfwatch.sources.syslog_connection import Connection
-from pfwatch.sources.syslog_framing import line_of
-from pfwatch.sources.syslog_sockets import DATAGRAM, Drops, ListenError, bind, keep_alive
-from pfwatch.sources.syslog_tls import TlsError, refused_name, server_context
+from pfwatch.sources.syslog.connection import Connection
+from pfwatch.sources.syslog.framing import line_of
+from pfwatch.sources.syslog.sockets import DATAGRAM, Drops, ListenError, bind, keep_alive
+from pfwatch.sources.syslog.tls import TlsError, refused_name, server_context
 
 _BLOCK = 64 * 1024
 """Bytes that are gathered into one block; what was received at once stays together."""

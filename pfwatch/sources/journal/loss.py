@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pfwatch.position import JournalPosition
-from pfwatch.sources.journal_cursor import stream_of
-from pfwatch.sources.journal_place import FileHead, JournalPlace, read_head
+from pfwatch.sources.journal.cursor import stream_of
+from pfwatch.sources.journal.place import FileHead, JournalPlace, read_head
 from pfwatch.sources.source import Loss
 
 

@@ -8,10 +8,10 @@ import shutil
 from typing import Protocol
 
 from pfwatch.sources.errors import SourceError
-from pfwatch.sources.journal_child import ChildReader
-from pfwatch.sources.journal_library import LibraryReader, is_available
-from pfwatch.sources.journal_lines import LineMaker
-from pfwatch.sources.journal_place import JournalPlace
+from pfwatch.sources.journal.child import ChildReader
+from pfwatch.sources.journal.library import LibraryReader, is_available
+from pfwatch.sources.journal.lines import LineMaker
+from pfwatch.sources.journal.place import JournalPlace
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pfwatch.sources.journal_lines import FACILITY, Entry, LineMaker
-from pfwatch.sources.journal_place import JournalPlace
+from pfwatch.sources.journal.lines import FACILITY, Entry, LineMaker
+from pfwatch.sources.journal.place import JournalPlace
 
 _ALL = 2**31 - 1
 """More steps than a file has entries."""

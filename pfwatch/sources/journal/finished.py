@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 from pfwatch.position import Block
 from pfwatch.sources.errors import SourceError
-from pfwatch.sources.journal_library import LibraryReader, stops_early
-from pfwatch.sources.journal_lines import LineMaker
-from pfwatch.sources.journal_loss import damaged_files, damaged_inside, forgery_note
-from pfwatch.sources.journal_place import JournalPlace, find_journal
-from pfwatch.sources.journal_reader import JournalReader, line_maker, open_reader
+from pfwatch.sources.journal.library import LibraryReader, stops_early
+from pfwatch.sources.journal.lines import LineMaker
+from pfwatch.sources.journal.loss import damaged_files, damaged_inside, forgery_note
+from pfwatch.sources.journal.place import JournalPlace, find_journal
+from pfwatch.sources.journal.reader import JournalReader, line_maker, open_reader
 from pfwatch.sources.settings import SourceSettings
 
 _AT_ONCE = 1024

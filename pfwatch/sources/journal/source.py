@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pfwatch.position import Block, JournalPosition
 from pfwatch.sources.errors import SourceError
-from pfwatch.sources.journal_cursor import is_same_entry, position_at
-from pfwatch.sources.journal_library import LibraryReader, stops_early
-from pfwatch.sources.journal_loss import (
+from pfwatch.sources.journal.cursor import is_same_entry, position_at
+from pfwatch.sources.journal.library import LibraryReader, stops_early
+from pfwatch.sources.journal.loss import (
     damaged_entry,
     damaged_files,
     damaged_inside,
@@ -23,8 +23,8 @@ from pfwatch.sources.journal_loss import (
     forgery_note,
     not_there,
 )
-from pfwatch.sources.journal_place import JournalPlace, find_journal, modified
-from pfwatch.sources.journal_reader import JournalReader, line_maker, open_reader
+from pfwatch.sources.journal.place import JournalPlace, find_journal, modified
+from pfwatch.sources.journal.reader import JournalReader, line_maker, open_reader
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 from pfwatch.sources.source import Loss
 

@@ -12,8 +12,8 @@ import os
 import subprocess
 from collections.abc import Iterator
 
-from pfwatch.sources.journal_lines import FACILITY, FIELDS, LineMaker
-from pfwatch.sources.journal_place import JournalPlace
+from pfwatch.sources.journal.lines import FACILITY, FIELDS, LineMaker
+from pfwatch.sources.journal.place import JournalPlace
 
 _PIECE = 64 * 1024
 _LENGTH = 8

@@ -1,0 +1,1 @@
+"""The systemd journal as a source: live and finished, by libsystemd or by journalctl."""
