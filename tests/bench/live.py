@@ -39,6 +39,8 @@ class Daemon:
     scrapes: list[float] = field(default_factory=list)
     """Seconds that each took."""
     lags: list[float] = field(default_factory=list)
+    unanswered: int = 0
+    """Scrapes that got none in time."""
 
     def cpu(self) -> float:
         """Seconds so far."""
@@ -53,8 +55,12 @@ class Daemon:
     def scrape(self) -> None:
         """As Prometheus does it."""
         begin = time.monotonic()
-        with urllib.request.urlopen(f"{self.address}/metrics", timeout=30) as answer:  # noqa: S310 - it begins with http
-            text = answer.read().decode()
+        try:
+            with urllib.request.urlopen(f"{self.address}/metrics", timeout=10) as answer:  # noqa: S310 - it is http
+                text = answer.read().decode()
+        except OSError:
+            self.unanswered += 1
+            return
         self.scrapes.append(time.monotonic() - begin)
         self.lags += [float(line.split()[-1]) for line in text.splitlines() if line.startswith("pfwatch_source_lag_s")]
 
@@ -156,6 +162,7 @@ def main() -> int:
             ("memory at most", f"{daemon.memory('VmHWM'):.0f} MiB"),
             ("largest lag on /metrics", f"{max(daemon.lags, default=0):.1f} s"),
             ("slowest answer of /metrics", f"{max(daemon.scrapes, default=0):.2f} s"),
+            ("scrapes without an answer in 10 s", f"{daemon.unanswered} of {daemon.unanswered + len(daemon.scrapes)}"),
         ]
     sys.stdout.write("".join(f"{what:<36}{found}\n" for what, found in rows))
     return 0
