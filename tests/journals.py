@@ -135,7 +135,7 @@ class Journald:
         self.files = folder / "log"
         self.socket = folder / "run/systemd/journal/dev-log"
         self._process: subprocess.Popen[bytes] | None = None
-        for name in ("log", "run/systemd/journal", "programs", "private"):
+        for name in ("log", "run/systemd/journal"):
             (folder / name).mkdir(parents=True)
         (folder / "run/systemd/journal/flushed").touch()  # so it writes to /var/log/journal from the beginning
         (folder / "machine-id").write_text(MACHINE + "\n")
@@ -143,7 +143,6 @@ class Journald:
             "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\nForwardToSyslog=no\nForwardToWall=no\n"
             "ReadKMsg=no\nAudit=no\nSystemMaxFileSize=512K\nSystemMaxUse=1G\nSystemKeepFree=1M\n"
         )
-        shutil.copy(shutil.which("logger") or "/usr/bin/logger", folder / "programs" / "logger")
 
     def start(self) -> None:
         """Start it, and return when it listens."""
@@ -179,9 +178,12 @@ class Journald:
         self._log(text, SMTPD, "-I", "-c", _SEND)
 
     def logger_logs(self, text: bytes) -> None:
-        """Each line as what `logger -t postfix/smtpd` makes of it."""
-        logger = str(self.folder / "programs" / "logger")
-        self._log(text, logger, "-t", "postfix/smtpd", "-p", "mail.info", "--id=4711", "-u", _SOCKET)
+        """Each line as what `logger -t postfix/smtpd` makes of it for user 65534.
+
+        Not root's: logger(1) may be gone before journald looks, and then there is only its user to judge by.
+        """
+        user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        self._log(text, *user, "logger", "-t", "postfix/smtpd", "-p", "mail.info", "--id=4711", "-u", _SOCKET)
 
     def _log(self, text: bytes, *command: str) -> None:
         assert self.inside(*command, text=text).wait(30) == 0

@@ -25,6 +25,7 @@ BOTH_WAYS = [
     pytest.param(False, marks=needs_journalctl, id="child"),
 ]
 PATIENCE = 20.0
+ROOT = Path(__file__).parent.parent
 FAILED = b"warning: unknown[192.0.2.%d]: SASL LOGIN authentication failed: UGFzc3dvcmQ6\n"
 
 
@@ -136,7 +137,48 @@ async def test_an_entry_by_logger_is_no_entry_of_postfix(running: Journald) -> N
     await reading.close()
     assert reading.source.take_forged() == 1
     (note,) = reading.source.notes
-    assert f"as postfix/smtpd, written by {running.folder}/programs/logger of user 0" in note
+    assert "(the first as postfix/smtpd, written by " in note
+    assert " of user 65534): not read, counted as forged" in note
+
+
+PRINT = """
+import sys
+sys.path[:] = {path!r}
+from pfwatch.sources.journal_finished import read_journal
+from pfwatch.sources.settings import JournalSettings, SourceSettings
+wanted = SourceSettings(journal=JournalSettings(namespace={namespace!r}))
+with open({out!r}, "wb") as out:
+    for block in read_journal(wanted, library={library!r}):
+        out.write(block.source.encode() + b" " + block.data)
+"""
+
+
+@pytest.mark.parametrize("library", BOTH_WAYS)
+def test_the_journal_of_this_machine_and_that_of_a_namespace_are_two(
+    running: Journald, library: bool, tmp_path: Path
+) -> None:
+    running.smtpd_logs(b"of the machine\n")
+    (folder,) = running.files.iterdir()
+    running.rotate()
+    (archived,) = folder.glob("system@*")
+    (running.files / f"{folder.name}.mail").mkdir()
+    archived.rename(running.files / f"{folder.name}.mail" / "system.journal")
+    running.smtpd_logs(b"of the other\n")
+
+    def printed(namespace: str | None) -> bytes:
+        out = tmp_path / "out"
+        path = [str(ROOT), *filter(None, sys.path)]
+        program = PRINT.format(path=path, namespace=namespace, out=str(out), library=library)
+        assert running.inside(sys.executable, "-I", "-c", program).wait(30) == 0
+        return out.read_bytes()
+
+    first = printed("mail")
+    assert first.startswith(b"journal:mail ")
+    assert first.endswith(b"]: of the machine\n")
+    second = printed(None)
+    assert second.startswith(b"journal ")
+    assert second.endswith(b"]: of the other\n")
+    assert (first + second).count(b"\n") == 2
 
 
 class Daemon:
