@@ -21,7 +21,7 @@ from pfwatch.sources.doorbell import Doorbells
 from pfwatch.sources.errors import explain
 from pfwatch.sources.identity import FINGERPRINT_BYTES, length_of
 from pfwatch.sources.openlog import CompressedLog, OpenLog, ReplacedError, open_log
-from pfwatch.sources.rotated import Rest, open_rest
+from pfwatch.sources.rotated import Rest, open_earlier, open_rest
 from pfwatch.sources.settings import SourceSettings
 
 _HOT = 5
@@ -186,7 +186,10 @@ class FileFollower:
             self.problem = explain(self.name, error)
             return False  # perhaps the very file of the position: wait until it can be compared
         if newest and self._position is None:
-            newest.go_to(self._first_offset(newest))
+            offset = self._first_offset(newest)
+            newest.go_to(offset)
+            if self._start_at and not offset:  # what is to be read may begin before the last rotation
+                self._logs.extend(open_earlier(self.name, self._settings, self._start_at))
         elif self._position:
             self._find_place(self._position, newest)
         if newest:

@@ -6,11 +6,12 @@ never know what becomes of the log itself.
 
 import glob
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pfwatch.position import FilePosition
-from pfwatch.sources.openlog import OpenLog, open_log
+from pfwatch.sources.openlog import CompressedLog, OpenLog, open_log
 from pfwatch.sources.settings import SourceSettings
 
 _SUFFIX = re.compile(r"(?:\.(?P<count>\d{1,4})|[.-](?P<date>\d[\d.-]*\d))(?:\.(?:gz|bz2|xz|zst))?")
@@ -81,6 +82,40 @@ def open_rest(position: FilePosition, settings: SourceSettings) -> Rest:
         except FileNotFoundError:
             continue
     return _open_rest(position, settings)
+
+
+def open_earlier(name: str, settings: SourceSettings, start_at: Callable[[BinaryIO], int]) -> list[OpenLog]:
+    """The rotated files of a log that hold lines which a first start reads, in order, each open where it begins.
+
+    `start_at` finds that place, the end of a file if there is none. Compressed files are left alone: they would have to
+    be read whole to find it.
+    """
+    ways = rotated_files(Path(name))
+    if not ways:
+        return []
+    logs: list[OpenLog] = []
+    for path in reversed(max(ways, key=lambda files: _modified(files[-1]))):
+        try:
+            log = open_log(name, path, settings)
+        except OSError:
+            break
+        with log.duplicate() as file:
+            offset = log.size() if isinstance(log, CompressedLog) else start_at(file)
+        if offset >= log.size():
+            log.close()
+            break
+        log.go_to(offset)
+        logs.insert(0, log)
+        if offset:
+            break
+    return logs
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _open_rest(position: FilePosition, settings: SourceSettings) -> Rest:

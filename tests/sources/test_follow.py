@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -787,3 +788,41 @@ async def test_where_the_kernel_watches_nothing_more_looking_goes_on(log: Log) -
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert sum("no notice of rotations" in note for note in log.follower.notes) == 1
+
+
+def first_start(log: Log, first: int) -> FileFollower:
+    """As on a first start that reads from the line with this number on."""
+
+    def start_at(file: BinaryIO) -> int:
+        offset = 0
+        for line in file:
+            if int(line.rsplit(b" ", 1)[1]) >= first:
+                return offset
+            offset += len(line)
+        return offset
+
+    return FileFollower(str(log.path), SETTINGS, start_at=start_at, now=lambda: 5000.0)
+
+
+@pytest.mark.parametrize(("first", "begins"), [(25, 25), (20, 20), (15, 15), (10, 10), (3, 3), (99, 30)])
+def test_a_first_start_reads_on_from_before_the_last_rotation(log: Log, first: int, begins: int) -> None:
+    log.path.with_name("mail.log.2").write_bytes(lines(0, 10))
+    log.old.write_bytes(lines(10, 20))
+    log.write(lines(20, 30))
+    log.follower = first_start(log, first)
+    assert log.read() == lines(begins, 30)
+    log.write(lines(30, 31))
+    assert log.read() == lines(30, 31)
+    log.restart()
+    log.write(lines(31, 32))
+    assert log.read() == lines(31, 32)
+    assert log.follower.losses == []
+
+
+def test_a_first_start_leaves_compressed_files_and_others_before_them_alone(log: Log) -> None:
+    log.path.with_name("mail.log.3").write_bytes(lines(0, 5))
+    log.path.with_name("mail.log.2.gz").write_bytes(gzip.compress(lines(5, 10)))
+    log.old.write_bytes(lines(10, 20))
+    log.write(lines(20, 30))
+    log.follower = first_start(log, 0)
+    assert log.read() == lines(10, 30)
