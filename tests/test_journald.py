@@ -144,7 +144,7 @@ async def test_an_entry_by_logger_is_no_entry_of_postfix(running: Journald) -> N
 PRINT = """
 import sys
 sys.path[:] = {path!r}
-from pfwatch.sources.journal_finished import read_journal
+from pfwatch.sources.journal.finished import read_journal
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 wanted = SourceSettings(journal=JournalSettings(namespace={namespace!r}))
 with open({out!r}, "wb") as out:
