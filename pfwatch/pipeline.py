@@ -93,7 +93,7 @@ class Pipeline:
         log.read(block, reference, live=clock is not None)
         tally = log.take(counts=False)
         outcome = Outcome(events=self._sessions.take_unbuilt(), tally=tally)
-        if tally.foreign:  # which such lines are
+        if tally.foreign and log.tell_losses:  # such lines are foreign
             outcome.losses = read_losses(block, log.times)
             self.lose(source, outcome.losses)
         self._follow(outcome, clock)

@@ -55,6 +55,11 @@ class LogReader:
         """As of `Scanner`."""
         return self._scanner.take(counts=counts)
 
+    @property
+    def tell_losses(self) -> bool:
+        """As of `Scanner`."""
+        return self._scanner.tell_losses
+
     def newest(self) -> float | None:
         """As of `Scanner`."""
         return self._scanner.newest()

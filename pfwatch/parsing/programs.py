@@ -7,6 +7,7 @@ from pfwatch.parsing.dovecot import RULES as DOVECOT
 from pfwatch.parsing.grammar import ANY_WORD, rules_by_word
 from pfwatch.parsing.rule import Rule
 from pfwatch.records.header import Tag, postfix_tag
+from pfwatch.records.losses import tells_losses
 
 _LOOK = 5
 """Bytes behind the first word that choose among the rules of that word: `: ` and three letters."""
@@ -55,6 +56,8 @@ class Programs:
 
         With `dovecot`, Dovecot is a program, too.
         """
+        self.tell_losses = False
+        """One of them may have said that messages were dropped."""
         self._most = most
         self._known: dict[bytes, Program | None] = {}
         self._tables: dict[str, dict[bytes, tuple[Rule, ...]]] = {}
@@ -74,5 +77,6 @@ class Programs:
             if known.daemon not in self._tables:
                 self._tables[known.daemon] = rules_by_word(known.daemon)
             program = Program(known, self._tables[known.daemon])
+        self.tell_losses = self.tell_losses or tells_losses(tag)
         self._known[tag] = program
         return program

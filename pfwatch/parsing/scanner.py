@@ -88,6 +88,11 @@ class Scanner:
         tally, self._single.tally = self.tally, Tally()
         return tally
 
+    @property
+    def tell_losses(self) -> bool:
+        """Whether some program was met that may say in the log that messages were dropped."""
+        return self._single.programs.tell_losses
+
     def newest(self) -> float | None:
         """The time of the latest record, seconds since the epoch; None before the first."""
         moment = self._times.read(self.last_time) if self.last_time else None

@@ -58,6 +58,14 @@ def _headers() -> tuple[Callable[[bytes], re.Match[bytes] | None], ...]:
     return tuple(re.compile(pattern.encode("latin-1")).fullmatch for pattern in patterns)
 
 
+_TELLERS: Final = re.compile(_TAGS.encode())
+
+
+def tells_losses(tag: bytes) -> bool:
+    """Whether a record with this tag may say that messages were dropped."""
+    return _TELLERS.fullmatch(tag) is not None
+
+
 def read_losses(block: bytes, times: TimeReader) -> list[Loss]:
     """The losses that the lines of a block tell of, in their order."""
     losses: list[Loss] = []
