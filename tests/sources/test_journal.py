@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.position import Block, JournalPosition
 from pfwatch.sources.errors import SourceError
 from pfwatch.sources.journal.child import ExportReader
@@ -260,6 +261,25 @@ def test_a_journal_gives_the_lines_that_the_log_of_the_same_time_has(tmp_path: P
     assert told(text(blocks)) == wanted
     assert len(wanted) > 100
     assert said == []
+
+
+@needs_files
+@pytest.mark.parametrize("library", BOTH_WAYS)
+def test_what_the_journal_dropped_is_read_in_its_own_words_and_nobody_elses(tmp_path: Path, library: bool) -> None:
+    dropped = b"Suppressed 4711 messages from postfix@-.service"
+    journald: Fields = {"SYSLOG_IDENTIFIER": "systemd-journald", "SYSLOG_PID": None, "_COMM": "systemd-journal"}
+    journald["MESSAGE_ID"] = "a596d6fe7bfa4994828e72309e95d61e"
+    entries = [
+        fields(dropped, AT, **journald | {"_TRANSPORT": "driver", "SYSLOG_FACILITY": 5}),
+        fields(b"Suppressed 1 messages from postfix.service", AT + 1, **journald),
+        *numbered(2, 3),
+    ]
+    write_journal(tmp_path / "x.journal", entries)
+    pipeline = Pipeline(Settings())
+    losses = []
+    for block in read_journal(settings(tmp_path), library=library):
+        losses += pipeline.feed(block.data, block.source, block.reference).losses
+    assert [(loss.reason, loss.lines) for loss in losses] == [("rate_limited", 4711)]
 
 
 @needs_files

@@ -12,13 +12,15 @@ import os
 import subprocess
 from collections.abc import Iterator
 
-from pfwatch.sources.journal.lines import FACILITY, FIELDS, LineMaker
+from pfwatch.sources.journal.lines import DROPPED, FACILITY, FIELDS, LineMaker
 from pfwatch.sources.journal.place import JournalPlace
 
 _PIECE = 64 * 1024
 _LENGTH = 8
 _LONGEST = 16 * 1024 * 1024
 """Bytes of one entry that are waited for; journald itself ends at less."""
+
+_SELECTED = (FACILITY, "+", DROPPED)
 
 
 class ChildReader:
@@ -70,7 +72,7 @@ class ChildReader:
         That entry is behind the place then.
         """
         with subprocess.Popen(  # noqa: S603 - a fixed command; a cursor is one word of it
-            [*self._command, f"--cursor={cursor}", FACILITY],
+            [*self._command, f"--cursor={cursor}", *_SELECTED],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -116,7 +118,7 @@ class ChildReader:
         follow = ("--follow", "--no-tail") if self._follow else ()
         self._entries, self.settled = ExportReader(), not self._follow
         self._child = subprocess.Popen(  # noqa: S603 - as above
-            [*self._command, *follow, *where, FACILITY],
+            [*self._command, *follow, *where, *_SELECTED],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pfwatch.sources.journal.lines import FACILITY, Entry, LineMaker
+from pfwatch.sources.journal.lines import DROPPED, FACILITY, Entry, LineMaker
 from pfwatch.sources.journal.place import JournalPlace
 
 _ALL = 2**31 - 1
@@ -39,7 +39,7 @@ def stops_early(path: Path) -> tuple[int, int | None] | None:
 
     def reader() -> Any:
         opened = journal.Reader(files=[str(path)])
-        opened.add_match(FACILITY)
+        _select(opened)
         opened.seek_head()
         return opened
 
@@ -68,6 +68,13 @@ def stops_early(path: Path) -> tuple[int, int | None] | None:
         return None
 
 
+def _select(reader: Any) -> None:
+    """What is read at all: the mail facility, and what journald says that it dropped."""
+    reader.add_match(FACILITY)
+    reader.add_disjunction()
+    reader.add_match(DROPPED)
+
+
 class LibraryReader:
     """One open journal. It stands in front of its first entry until it is told where to begin."""
 
@@ -83,7 +90,7 @@ class LibraryReader:
         elif place.namespace is not None:
             which["namespace"] = place.namespace
         self._reader: Any = journal.Reader(**which)
-        self._reader.add_match(FACILITY)
+        _select(self._reader)
         self._step: Callable[[], bool]
         self._fields: Callable[[], Entry]
         self._moment: Callable[[], int]

@@ -18,6 +18,8 @@ from pfwatch.sources.settings import JournalSettings
 
 FACILITY = "SYSLOG_FACILITY=2"
 """Mail: Postfix's and Dovecot's, unless they are told another one."""
+DROPPED = "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e"
+"""journald's own word that it dropped messages (SD_MESSAGE_JOURNAL_DROPPED)."""
 FIELDS = (
     "SYSLOG_IDENTIFIER", "SYSLOG_PID", "_UID", "_EXE", "_HOSTNAME", "_COMM", "_TRANSPORT", "MESSAGE",
 )  # fmt: skip
@@ -33,6 +35,7 @@ _HOST = re.compile(rb"[^ \n]+")
 _SECOND = 1_000_000
 _MOST_WRITERS = 20_000
 """Processes that are remembered at once; more are looked at anew. Each takes about 300 bytes."""
+_JOURNALD = b"systemd-journald"
 _OTHER, _FORGED = b"", b"!"
 """In place of a line's beginning: an entry that is not ours, and one that only claims to be."""
 
@@ -135,6 +138,8 @@ class LineMaker:
             true = may_be_postfix(origin, self._owner)
         elif self._settings.dovecot and identifier == b"dovecot":
             true = may_be_dovecot(origin)
+        elif identifier == _JOURNALD and transport == b"driver":
+            true = True
         else:
             return _OTHER
         if not true and self._settings.verify:
