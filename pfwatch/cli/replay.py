@@ -2,8 +2,10 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from datetime import tzinfo
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -48,10 +50,33 @@ def replay(
     if report.lines["malformed"] and report.lines["malformed"] * 2 >= report.lines["total"]:
         warn(f"{report.lines['malformed']} of {report.lines['total']} lines have no log header; is this a mail log?")
     if as_json:
-        shown = msgspec.structs.replace(report, misnamed=0)
-        click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2))
+        sys.stdout.buffer.writelines(as_json_pieces(report))
+        sys.stdout.buffer.flush()
     else:
         click.echo(as_text(report))
+
+
+def as_json_pieces(report: Report) -> Iterator[bytes]:
+    """The report as one JSON object, in pieces: an attack makes many incidents."""
+    before = b"{\n"
+    for name in report.__struct_fields__:
+        if name == "misnamed":  # no part of the public object
+            continue
+        yield b"%b  %b: " % (before, msgspec.json.encode(name))
+        value = getattr(report, name)
+        yield from _list_pieces(value) if isinstance(value, list) and value else (_indented(value, b"  "),)
+        before = b",\n"
+    yield b"\n}\n"
+
+
+def _list_pieces(items: list[Any]) -> Iterator[bytes]:
+    for number, item in enumerate(items):
+        yield b"%b    %b" % (b",\n" if number else b"[\n", _indented(item, b"    "))
+    yield b"\n  ]"
+
+
+def _indented(value: Any, by: bytes) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).replace(b"\n", b"\n" + by)
 
 
 def as_text(report: Report) -> str:
