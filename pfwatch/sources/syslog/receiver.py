@@ -106,9 +106,9 @@ class SyslogReceiver:
             self._close()
 
     def _block(self) -> Block:
-        taken = [self._lines.popleft()]
-        size = len(taken[0])
-        while self._lines and size + len(self._lines[0]) <= _BLOCK:
+        taken: list[bytes] = []  # none where only a loss is to be told
+        size = 0
+        while self._lines and (not taken or size + len(self._lines[0]) <= _BLOCK):
             size += len(self._lines[0])
             taken.append(self._lines.popleft())
         self._size -= size
@@ -206,6 +206,7 @@ class SyslogReceiver:
             "TLS, or raise net.core.rmem_max"
         )
         self.losses.append(Loss("overflow", text, lines=dropped))
+        self._filled.set()
 
     # Connections
 
