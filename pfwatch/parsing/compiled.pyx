@@ -583,6 +583,8 @@ cdef class PlainReader:
 
         Gives how many lines there are, how many of them are hits, nobody's, and not plain.
         """
+        if len(block) < 2 or block[0] != c"\n" or block[len(block) - 1] != c"\n":
+            raise ValueError("a block has a line feed before each line and behind the last")
         cdef const byte* line = <const byte*>PyBytes_AS_STRING(block) + 1
         cdef const byte* end = line + PyBytes_GET_SIZE(block) - 2
         cdef const byte* line_end

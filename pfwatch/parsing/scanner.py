@@ -68,6 +68,8 @@ class Scanner:
         self._fast = FastReader(self._single.programs, times, self._not_plain, lambda: self.tally) if fast else None
         self._plain = 0
         """Plain lines whose counts are not gathered yet."""
+        self._alone = False
+        """A line in another form than its block's is read as a block of its own."""
         self._last: _Last | None = None
         self._starts: tuple[bytes, list[int]] = b"", []
         self._repeated: tuple[bytes, int, _Last | None] = b"", 0, None
@@ -110,6 +112,8 @@ class Scanner:
         """Read whole lines; `reference` is the newest moment that a record in them can have."""
         if not block:
             return
+        if not block.endswith(b"\n"):
+            block += b"\n"
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n")
         self._times.expect(reference)
@@ -284,10 +288,12 @@ class Scanner:
             other = compile_form(form).fullmatch(b"\n" + row.other)
             if other and other[1]:
                 self._form = form  # the next block is cut by the form that was seen last
-                if self._every_event:
+                if self._every_event or self._alone:
                     self._cold(Row._make(other.groups(b"")), block, number)
                 else:
+                    self._alone = True
                     self._read(b"\n" + row.other + b"\n")
+                    self._alone = False
                 return
         self._single.unread(row, "malformed", 1)
 

@@ -8,9 +8,13 @@ import pytest
 
 from pfwatch.parsing.fast import BUILT
 from pfwatch.parsing.scanner import Scanner
+from pfwatch.parsing.steps import Program
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
 from tests.samples.logs import REFERENCE, VERSIONS, counters_of, logs, richest_mix
+
+if BUILT:
+    from pfwatch.parsing.compiled import Origin, PlainReader, Steps
 
 pytestmark = pytest.mark.skipif(not BUILT, reason="the compiled reader is not built: there was no C compiler")
 HEAD = b"Nov 22 10:27:54 mx1 postfix/smtpd[767]: "
@@ -138,3 +142,17 @@ def test_more_hosts_keys_and_texts_than_are_remembered() -> None:
     left = assert_the_same([b"".join(lines)])
     assert left["fates"]["tallied"] == len(lines)
     assert sum(sum(keys.values()) for keys in left["counts"].values()) == len(lines)
+
+
+@pytest.mark.parametrize("block", [b"", b"\n", b"x", b"\nx", b"x\n"])
+def test_a_block_without_its_line_feeds_is_refused(block: bytes) -> None:
+    reader = PlainReader(lambda text: Origin(text, b"", b"", (), (), foreign=True), print, print, lambda _text: None)
+    steps = Steps(Program(b"x"))
+    with pytest.raises(ValueError, match="line feed"):
+        reader.read(block, steps, steps, steps, Sessions())
+
+
+def test_the_last_line_may_lack_its_line_feed() -> None:
+    for fast in (True, False):
+        reading = Reading([HEAD + b"connect from unknown[192.0.2.7]"], fast=fast)
+        assert reading.left()["fates"]["tallied"] == 1
