@@ -30,11 +30,11 @@ class CustomBuildHook(BuildHookInterface[Any]):
         except Exception as error:
             if os.environ.get("PFWATCH_COMPILED", "0") != "0":
                 raise
-            self.app.display_warning(f"pfwatch reads logs by Python alone, about three times slower: {error}")
+            self.app.display_warning(f"pfwatch reads logs by Python alone, about half as fast: {error}")
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        build_data["artifacts"].append(f"{SOURCE.with_suffix('')}.*.so")
+        build_data["artifacts"].append(str(built.relative_to(self.root)))
 
 
 def _compile(source: Path, scratch: str) -> str:

@@ -21,8 +21,8 @@ from pfwatch.position import Block
 from pfwatch.records.time import stamp
 from pfwatch.sessions import Sessions
 from pfwatch.sources.archive import read_file, read_stream
-from pfwatch.sources.journal.beside import read_journal_beside
 from pfwatch.sources.journal.place import is_journal
+from pfwatch.sources.journal.process import read_journal_beside
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 
 STANDARD_INPUT = "-"

@@ -145,9 +145,7 @@ class Planner:
             plan.ended[incident.id] = change.whole() if change.whole else incident
             return []
         made: list[Notification] = []
-        if incident.id in plan.told and not self._settings.send_resolved:  # there is nothing to tell
-            plan.told.pop(incident.id)
-        elif incident.id in plan.told:
+        if incident.id in plan.told:
             plan.ended[incident.id] = change.whole() if change.whole and self._settings.send_resolved else incident
             made = self._tell({incident.id: change.key}, change.at, clock)
             plan.told.pop(incident.id, None)

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from pfwatch.daemon.keeper import InThread, Keeper
 from pfwatch.daemon.readers import Readers
 from pfwatch.daemon.settings import DaemonSettings
-from pfwatch.daemon.watched import Watched, withdraw
+from pfwatch.daemon.sources import WatchedSources, withdraw
 from pfwatch.loss import Loss
 from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.pipeline import Outcome, Pipeline, Settings
@@ -70,7 +70,7 @@ class Daemon:
         self.unwritten = Unwritten() if unwritten is None else unwritten
         self._keeper = Keeper(settings.store, self.pipeline, say)
         self._keeper.begin_again = lambda: self.stop("reload")
-        self._watched: Watched
+        self._watched: WatchedSources
         self._ending = asyncio.Event()
         self._end: End = "reload"
         self._lines = 0
@@ -118,7 +118,7 @@ class Daemon:
         self.pipeline.restore(saved.kept)
         self.pipeline.counters.restore(saved.counters)
         self.pipeline.counters.committed()
-        self._watched = Watched(self._settings.source, saved.positions, self._zone, self._now)
+        self._watched = WatchedSources(self._settings.source, saved.positions, self._zone, self._now)
 
     async def _serve(self, state: State, in_thread: InThread) -> None:
         readers = Readers(self._read)

@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The loop over a block's lines, compiled: what `Scanner` does with plain lines, ten times as fast.
+"""The loop over a block's lines, compiled: what `Scanner` does with plain lines.
 
 Enters: blocks, and the plain forms of the rules as `Steps`. Leaves: counts, rows, hits and what is remembered of open
 connections and messages; every other line goes to whoever was named, in its turn. It must never know a wording: all
 that it recognises was compiled from the rule tables, and whatever it does not recognise is read elsewhere.
 
-Every line is read where it lies. Objects are made of what somebody keeps: a client that is remembered, a hit, a row.
+Every line is read where it lies. Objects are made of what somebody keeps: a client that is remembered, a hit.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -161,9 +161,7 @@ cdef class Steps:
 cdef int go(
     Steps steps, const int* step, const byte* at, const byte* end, const byte** marks, const byte** stop
 ) noexcept:
-    """Go through the steps from a place in a line, whose end is a line feed; says where they end, and where groups begin
-    and end.
-    """
+    """Go through the steps from a place in a line, behind which a line feed stands; tell where they end, and the groups."""
     cdef Frame frames[MOST_FRAMES]
     cdef Mark undo[MOST_UNDO]
     cdef Frame* frame
@@ -297,7 +295,7 @@ cdef class PlainForm:
 
 
 cdef class Origin:
-    """A host and a tag, and the plain forms of the tag's program; None for nobody who is read."""
+    """A host and a tag, and the plain forms of the tag's program; `foreign`: of nobody who is read."""
 
     cdef readonly bytes text, host, tag
     cdef readonly tuple identified, anonymous
@@ -679,9 +677,11 @@ cdef class PlainReader:
                                 if watch:
                                     listener.tick(moment[0])
                                 pid = self._text(header[PID_END - 1], header[PID_END])
+                                queue_id = b""
+                                if header[QUEUE_END] != NULL:
+                                    queue_id = self._text(header[QUEUE_END - 1], header[QUEUE_END])
                                 finished.append((
-                                    node.hits, moment, latest, pid,
-                                    b"" if header[QUEUE_END] == NULL else self._text(header[QUEUE_END - 1], header[QUEUE_END]),
+                                    node.hits, moment, latest, pid, queue_id,
                                     self._text(marks[2 * form.client], marks[2 * form.client + 1]),
                                     self._text(marks[2 * form.client + 1], line_end),
                                 ))

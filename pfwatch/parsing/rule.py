@@ -87,7 +87,7 @@ class Rule:
     """Groups that are enough for a count: such lines are only counted, unless events are asked for."""
     spread: tuple[str, ...] = ()
     """Groups whose texts are counted each by itself, beside the `tally`: together they differ in nearly every line, but
-    each has few texts. Only plain forms have them."""
+    each has few texts. They are groups of the plain forms, and none of them is optional."""
     kind: type[Event] | None = None
     """What `build` makes of a line that is only counted."""
     asks: str | None = None

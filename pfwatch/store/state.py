@@ -15,12 +15,12 @@ from pathlib import Path
 import msgspec
 
 from pfwatch.alerting.notification import Notification
-from pfwatch.store.beside import read_beside
 from pfwatch.store.changes import Changes, OutboxRow, Result, Saved
 from pfwatch.store.database import Store
 from pfwatch.store.errors import DamagedError, OlderError, PassingError, StaleError, StateError
 from pfwatch.store.explain import full, is_full
 from pfwatch.store.opening import set_aside
+from pfwatch.store.unwritable import read_beside
 
 _MOST_HELD = 1_000
 """Notifications that wait for the disk. At the daily budget of 50 that is twenty days without disk and mail server."""

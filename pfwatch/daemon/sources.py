@@ -33,7 +33,7 @@ read as a new one."""
 _GAUGES: Final = ("pfwatch_source_up", "pfwatch_source_lag_seconds", "pfwatch_source_last_record_timestamp_seconds")
 
 
-class Watched:
+class WatchedSources:
     """All sources of one run. `problem` says what cannot be read at present."""
 
     def __init__(

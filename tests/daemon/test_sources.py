@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pfwatch.daemon.watched import FORGOTTEN_AFTER, GONE_AFTER, MOST_FOUND, Watched, withdraw
+from pfwatch.daemon.sources import FORGOTTEN_AFTER, GONE_AFTER, MOST_FOUND, WatchedSources, withdraw
 from pfwatch.metrics.counters import Counters
 from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.position import FilePosition, Position
@@ -37,10 +37,10 @@ class Logs:
         self.opened: set[FileFollower] = set()
         self.watched = self.watch("*.log")
 
-    def watch(self, *patterns: str, block_size: int = 4096) -> Watched:
+    def watch(self, *patterns: str, block_size: int = 4096) -> WatchedSources:
         self.close()
         paths = tuple(f"{self.folder}/{pattern}" for pattern in patterns)
-        self.watched = Watched(
+        self.watched = WatchedSources(
             SourceSettings(paths, block_size=block_size), self.positions, UTC, lambda: NOW, monotonic=lambda: self.clock
         )
         return self.watched
