@@ -1,4 +1,4 @@
-"""Builds the compiled reader of plain lines where there is a C compiler; pfwatch does the same without it, slower.
+"""Compiles what is run for every line where there is a C compiler; pfwatch does the same without it, slower.
 
 Read by hatchling alone: `pip install` and every other build of pfwatch call it.
 """
@@ -12,7 +12,12 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("pfwatch/parsing/compiled.pyx")
+SOURCES = (
+    Path("pfwatch/parsing/compiled.pyx"),
+    # These two are Python; the .pxd beside each says what C makes of it.
+    Path("pfwatch/parsing/hits.py"),
+    Path("pfwatch/detection/rows.py"),
+)
 
 
 class CustomBuildHook(BuildHookInterface[Any]):
@@ -20,13 +25,17 @@ class CustomBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - the interface's
         """Called before the files of a wheel, or of an editable installation, are gathered."""
-        built = Path(self.root, SOURCE).with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
-        built.unlink(missing_ok=True)  # an old one would be taken for this source
+        suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        every = [Path(self.root, source).with_suffix(suffix) for source in SOURCES]
+        for built in every:
+            built.unlink(missing_ok=True)  # an old one would be taken for this source
         if os.environ.get("PFWATCH_PURE", "0") != "0":
             return
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                shutil.move(_compile(Path(self.root, SOURCE), scratch), built)
+                _compile(Path(self.root), scratch)
+                for source, built in zip(SOURCES, every, strict=True):
+                    shutil.move(Path(scratch, source).with_suffix(suffix), built)
         except Exception as error:
             if os.environ.get("PFWATCH_COMPILED", "0") != "0":
                 raise
@@ -34,19 +43,22 @@ class CustomBuildHook(BuildHookInterface[Any]):
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        build_data["artifacts"].append(str(built.relative_to(self.root)))
+        build_data["artifacts"] += [str(built.relative_to(self.root)) for built in every]
 
 
-def _compile(source: Path, scratch: str) -> str:
-    """Compile one module; gives the path of what was built."""
+def _compile(root: Path, scratch: str) -> None:
+    """Compile every module; what is built lies in `scratch` as its source does in `root`."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
-    name = ".".join(SOURCE.with_suffix("").parts)
-    extension = Extension(name, [str(source)], extra_compile_args=["-O3", "-fno-plt", "-fvisibility=hidden", "-g0"])
-    command = build_ext(Distribution({"ext_modules": cythonize([extension], build_dir=scratch, quiet=True)}))
+    options = ["-O3", "-fno-plt", "-fvisibility=hidden", "-g0"]
+    extensions = [
+        Extension(".".join(source.with_suffix("").parts), [str(root / source)], extra_compile_args=options)
+        for source in SOURCES
+    ]
+    found = cythonize(extensions, build_dir=scratch, include_path=[str(root)], quiet=True, language_level=3)
+    command = build_ext(Distribution({"ext_modules": found}))
     command.ensure_finalized()
     command.build_lib = command.build_temp = scratch
     command.run()
-    return command.get_ext_fullpath(name)

@@ -201,10 +201,10 @@ class Pipeline:
         events, detector, number = outcome.events, self._detector, 0
         while number < len(events):
             one = events[number]
-            at = one[1].at if isinstance(one, tuple) else one.envelope.at
+            at = one.at if isinstance(one, Hit) else one.envelope.at
             if at >= self._wake_at:
                 self._pass_time(at, outcome, clock)
-            if isinstance(one, tuple):
+            if isinstance(one, Hit):
                 number, changes = detector.count_hits(events, number, self._wake_at)
             else:
                 record(self.counters, one)

@@ -14,6 +14,7 @@ import msgspec
 
 from pfwatch.detection.incident import IncidentSeverity
 from pfwatch.events import Event, Unsupported
+from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.log import LogReader
 from pfwatch.parsing.tally import FATES, Tally
 from pfwatch.pipeline import Outcome, Pipeline, Settings
@@ -187,8 +188,8 @@ class _Summary:
     def add(self, outcome: Outcome) -> None:
         counts = self._counts
         for event in outcome.events:
-            if type(event) is not tuple:  # hits are in the tally, too
-                counts[event.kind] = counts.get(event.kind, 0) + event.envelope.weight  # type: ignore[union-attr]
+            if not isinstance(event, Hit):  # hits are in the tally, too
+                counts[event.kind] = counts.get(event.kind, 0) + event.envelope.weight
         if outcome.tally is not None:
             self._lines["total"] += outcome.tally.total
             for fate, lines in outcome.tally.fates().items():

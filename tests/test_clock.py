@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pfwatch.detection.change import Change
+from pfwatch.parsing.hits import Hit
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.records.folds import stretches_of
 
@@ -57,7 +58,7 @@ class Story:
 
 def times_of(outcome: Outcome) -> Iterator[float]:
     for one in outcome.events:
-        yield one[1].at if isinstance(one, tuple) else one.envelope.at
+        yield one.at if isinstance(one, Hit) else one.envelope.at
 
 
 class Reading:

@@ -10,25 +10,28 @@ deadlines, whenever `tick` is called: so the story does not depend on how often 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from pfwatch.detection.change import Change, Key, Whole
 from pfwatch.detection.incident import Incident
+from pfwatch.detection.rows import Row, Rows, count_hits
 from pfwatch.detection.rules import RULES, Facts, Networks
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
 from pfwatch.detection.texts import share
 from pfwatch.detection.watch import Watch
 from pfwatch.detection.watched import Watched
 from pfwatch.events import Event
-from pfwatch.table import Table
+from pfwatch.parsing.fragments import client_of
+from pfwatch.parsing.hits import Hit
 
 _NOTHING: tuple[Change, ...] = ()
 _MOST_UNPACKED = 10_000_000
 """Bytes of hits that are kept as they came: some 50,000 of the usual length. Each time there are so many, it is seen to
 that all texts together find room; by what stands in the log and not by time, so that the same log gives the same.
 """
-_HIT = 150
-"""Bytes that a hit takes beside its tail; clients are shared."""
+_EVENT = 100
+"""Bytes of an event beside its line, for the same."""
 _MOST_STALE = 1_000
 """Ends of dropped incidents that may wait for their time."""
 _MOST_TEXTS = 32_000_000
@@ -55,11 +58,12 @@ class Detector:
         self._settings = settings
         allowed = Networks(settings.allow)
         self._watched: dict[str, Watched] = {}
-        self._open: dict[Key, None] = {}
+        self._open: dict[Key, Row] = {}
+        """The rows of open incidents, in the order of opening."""
         self._wanted: dict[type[Event], list[_Wanted]] = {}
-        self._wanted_hits: dict[type[Event], list[Watched]] = {}
-        self._unpacked = 0
-        """Bytes of hits and events since all were packed."""
+        self._wanted_hits: dict[type[Event], list[Rows]] = {}
+        self._room = _MOST_UNPACKED
+        """Bytes of hits and events there can be before all are packed."""
         self._ends: list[tuple[float, Key]] = []
         """A heap with one row for each open incident, and some for those that were dropped: a moment before which it
         does not end.
@@ -68,11 +72,11 @@ class Detector:
             numbers = settings.rules.get(rule.name)
             if numbers is None or not numbers.enabled:
                 continue
-            table: Table[str, Watch] = Table(str, Watch, settings.max_subjects, keep=keep)
-            watched = Watched(rule.name, numbers, table, (allowed, Networks(numbers.allow)), rule.hits)
+            rows = Rows(rule.name, settings.max_subjects, keep=keep)
+            watched = Watched(rule.name, numbers, rows, (allowed, Networks(numbers.allow)), rule.hits)
             self._watched[rule.name] = watched
             for kind in rule.hits:
-                self._wanted_hits.setdefault(kind, []).append(watched)
+                self._wanted_hits.setdefault(kind, []).append(rows)
             for kind, facts in rule.wants.items():
                 self._wanted.setdefault(kind, []).append(_Wanted(watched, rule.weigh, facts))
 
@@ -88,67 +92,20 @@ class Detector:
         for watched, weigh, facts in wanted:
             weight = weigh(event)
             if weight:
-                try:
-                    subject = watched.subjects[client.ip]
-                except KeyError:
-                    subject = watched.subject(client.ip)
+                subject = watched.subject(client.ip)
                 if subject is not None:
                     changes = [*changes, *self._count(watched, subject, event, weight, facts(event))]
         return changes
 
-    def count_hits(  # noqa: C901 - a call costs as much as the rest of what a hit needs
-        self, events: Sequence[Any], begin: int, until: float
-    ) -> tuple[int, Sequence[Change]]:
+    def count_hits(self, events: list[Any], begin: int, until: float) -> tuple[int, Sequence[Change]]:
         """Count the hits that stand at `begin` and behind it, up to the first event that is none, the first at `until`
         or later, or one that changes something. Gives where it stopped, and the changes.
 
-        What hits tell is read when somebody looks at their subject. One call for many: an attack has a million.
+        What hits tell is read when somebody looks at their subject.
         """
-        wanted, changes, unpacked = self._wanted_hits, list[Change](), self._unpacked
-        end = len(events)
-        for number in range(begin, end):
-            hit = events[number]
-            if type(hit) is not tuple:
-                end = number
-                break
-            hits, at, client, tail = hit[0], hit[1][0], hit[5], hit[6]
-            if at >= until:
-                end = number
-                break
-            for watched in wanted.get(hits.kind, ()):
-                try:
-                    subject = watched.clients[client]
-                except KeyError:
-                    subject = watched.subject_of_client(client)
-                if subject is None:
-                    continue
-                table = watched.table
-                rows = table.rows
-                if subject in rows:
-                    watch = rows.pop(subject)
-                else:
-                    if len(rows) >= table.limit:
-                        changes += self._make_room(watched, at)
-                    watch = Watch(hits.host.decode("utf-8", "backslashreplace"), left=watched.numbers.threshold)
-                rows[subject] = watch  # it becomes the youngest
-                if table.keep:
-                    table.changed.add(subject)
-                watch.waiting.append(hit)
-                left = watch.left = watch.left - 1
-                if at > watch.last:
-                    watch.last = at
-                if at >= watched.quiet_at:
-                    self._forget_quiet(watched, at - watched.numbers.window)
-                if left <= 0:
-                    changes += self._look(watched, subject, watch, at)
-                unpacked += _HIT + len(tail)
-            if changes:
-                end = number + 1
-                break
-            if unpacked >= _MOST_UNPACKED:
-                self._pack()
-                unpacked = 0
-        self._unpacked = unpacked
+        end, self._room, changes = count_hits(self, self._wanted_hits, events, begin, until, self._room)
+        if self._room <= 0:
+            self._pack()
         return end, changes
 
     def tick(self, now: float) -> list[Change]:
@@ -162,7 +119,7 @@ class Detector:
             if end > at:  # back in line: another one may end before it
                 heapq.heappush(self._ends, (end, key))
             else:
-                changes += self._end(key, end)
+                changes.append(self._end(key, end))
         return changes
 
     def next_deadline(self) -> float:
@@ -171,15 +128,15 @@ class Detector:
 
     def incident(self, key: Key) -> Incident | None:
         """An open incident as it stands."""
+        row = self._open.get(key)
         watched = self._watched[key[0]]
-        watch = watched.table.get(key[1]) if key in self._open else None
-        return watched.whole(key[1], watch) if watch else None
+        return watched.whole(key[1], watched.settled(row)) if row else None
 
     def outline(self, key: Key) -> Incident | None:
         """The same without what fills a mail."""
+        row = self._open.get(key)
         watched = self._watched[key[0]]
-        watch = watched.table.get(key[1]) if key in self._open else None
-        return watched.outline(key[1], watch) if watch else None
+        return watched.outline(key[1], watched.settled(row)) if row else None
 
     def open_incidents(self) -> Iterator[Incident]:
         """Every open incident, in the order of opening."""
@@ -194,13 +151,13 @@ class Detector:
 
     def mark(self, key: Key, count: int) -> None:
         """Say `grew` when the incident's count reaches this."""
-        watched = self._watched[key[0]]
-        watch = watched.table.get(key[1])
-        if watch:
-            watch.settle(watched.numbers.window)
+        row = self._open.get(key)
+        if row:
+            watched = self._watched[key[0]]
+            watch = watched.settled(row)
             watch.mark = count
-            watch.left = watch.room(watched.numbers.threshold)
-            watched.table.put(key[1], watch)
+            row.left = watch.room(watched.numbers.threshold)
+            watched.rows.keep_anew(row)
 
     def rule(self, name: str) -> RuleSettings:
         """The numbers of a rule."""
@@ -208,7 +165,7 @@ class Detector:
 
     def evicted(self) -> dict[str, int]:
         """Rule -> subjects given up for want of room."""
-        return {name: watched.table.evicted for name, watched in self._watched.items()}
+        return {name: watched.rows.evicted for name, watched in self._watched.items()}
 
     def given_up(self) -> dict[str, int]:
         """Rule -> texts given up for want of room."""
@@ -216,92 +173,121 @@ class Detector:
 
     def drain(self) -> dict[str, dict[bytes, bytes | None]]:
         """What changed since the last call, by table."""
-        for watched in self._watched.values():
-            for subject in watched.table.changed:
-                if subject in watched.table.rows:
-                    watched.read(watched.table.rows[subject])
-        return {f"watch:{name}": watched.table.drain() for name, watched in self._watched.items()}
+        return {f"watch:{name}": watched.rows.drain(watched.read) for name, watched in self._watched.items()}
 
     def touch_all(self) -> None:
         """Say that everything is to be kept anew."""
         for watched in self._watched.values():
-            watched.table.touch_all()
+            watched.rows.touch_all()
 
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
         """Go on with what `drain` gave."""
         for name, watched in self._watched.items():
-            table = watched.table
-            table.restore(saved.get(f"watch:{name}", {}))
-            table.rows = dict(sorted(table.rows.items(), key=lambda row: row[1].last))  # saved in no order
-            for watch in table.rows.values():
-                watch.left = watch.room(watched.numbers.threshold)
-            opened = [(watch.opened, subject) for subject, watch in table.rows.items() if watch.opened is not None]
-            self._open.update(((name, subject), None) for _, subject in sorted(opened))
+            watched.rows.restore(saved.get(f"watch:{name}", {}))
+            opened: list[tuple[float, str, Row]] = []
+            for row in watched.rows:
+                watch = watched.settled(row)
+                row.left = watch.room(watched.numbers.threshold)
+                if watch.opened is not None:
+                    opened.append((watch.opened, row.subject, row))
+            self._open.update(((name, subject), row) for _, subject, row in sorted(opened, key=itemgetter(0, 1)))
             watched.open = len(opened)
-        self._ends = [(self._end_of(key), key) for key in self._open]
-        heapq.heapify(self._ends)
+        self._order_ends()
 
-    def _count(self, watched: Watched, subject: str, event: Any, weight: int, facts: Facts) -> Sequence[Change]:
-        envelope, numbers, table = event.envelope, watched.numbers, watched.table
-        watch, dropped = table.rows.get(subject), list[Change]()
-        if watch is None:
-            watch = Watch(envelope.host)
-            if len(table.rows) >= table.limit:
-                dropped = self._make_room(watched, envelope.at)
-        watched.read(watch)
-        watch.add(envelope, event.client, weight, facts, numbers.window)
-        if envelope.at >= watched.quiet_at:
-            self._forget_quiet(watched, envelope.at - numbers.window)
-        table.put(subject, watch)
-        changes = [*dropped, *self._look(watched, subject, watch, envelope.at)]
-        self._unpacked += _HIT + sum(map(len, envelope.record))
-        if self._unpacked >= _MOST_UNPACKED:
-            self._pack()
-        return changes
+    def meet(self, rows: Rows, hit: Hit, gone: str, changes: list[Change]) -> Row | None:
+        """The row of a client who has none; its subject, if he had one before, is `gone`. None for whom a rule leaves
+        alone. Who has to make room for it is added to the changes.
+        """
+        watched, row = self._watched[rows.rule], None
+        ip = None if gone else client_of(hit.client).ip
+        subject = gone or (watched.subject(ip) if ip else None)
+        if subject:
+            row = rows.of_subject.get(subject)
+            if row is None:
+                changes += self._make_room(watched, hit.at)
+                row = rows.add(subject, watched.numbers.threshold)
+        rows.know(hit.client, row)
+        return row
 
-    def _make_room(self, watched: Watched, at: float) -> list[Change]:
-        """Give up the subject that was quiet longest, with its incident if it has one."""
-        subject, watch = watched.table.make_room()
-        key = (watched.name, subject)
-        if key not in self._open:
-            return []
-        del self._open[key]
-        watched.open -= 1
-        if len(self._ends) > 2 * len(self._open) + _MOST_STALE:
-            self._ends = [(self._end_of(key), key) for key in self._open]
-            heapq.heapify(self._ends)
-        return [Change("dropped", key, at, watched.outline(subject, watch))]
-
-    def _look(self, watched: Watched, subject: str, watch: Watch, at: float) -> Sequence[Change]:
+    def look(self, rows: Rows, row: Row, at: float) -> Sequence[Change]:
         """What the latest hit or event of a subject changed."""
-        numbers, key = watched.numbers, (watched.name, subject)
-        watch.settle(numbers.window)
+        watched = self._watched[rows.rule]
+        numbers, key, watch = watched.numbers, (watched.name, row.subject), watched.settled(row)
         what: Literal["opened", "grew"] | None = None
         if watch.opened is None:
             if watch.count >= numbers.threshold:
                 what = "opened"
-                watch.open(watched.name, subject, at)
-                self._open[key] = None
+                watch.open(watched.name, row.subject, at)
+                self._open[key] = row
                 watched.open += 1
                 heapq.heappush(self._ends, (at + numbers.window, key))
         elif watch.mark is not None and watch.count >= watch.mark:
             what = "grew"
             watch.mark = None
-        watch.left = watch.room(numbers.threshold)
-        return (Change(what, key, at, watched.outline(subject, watch)),) if what else _NOTHING
+        row.left = watch.room(numbers.threshold)
+        return (Change(what, key, at, watched.outline(row.subject, watch)),) if what else _NOTHING
+
+    def forget_quiet(self, rows: Rows, at: float) -> None:
+        """Drop the subjects that were last seen before the window; their rows stand in the order of last sight."""
+        window = self._watched[rows.rule].numbers.window
+        for row in rows:
+            if row.watch is not None and row.watch.opened is not None:
+                rows.quiet_at = at + 1  # it moves on, or ends, in its time
+                break
+            if row.last > at - window:
+                rows.quiet_at = row.last + window
+                break
+            rows.drop(row)
+            row.watch, row.waiting = None, []
+
+    def _count(self, watched: Watched, subject: str, event: Any, weight: int, facts: Facts) -> Sequence[Change]:
+        envelope, rows = event.envelope, watched.rows
+        row, changes = rows.of_subject.get(subject), list[Change]()
+        if row is None:
+            changes += self._make_room(watched, envelope.at)
+            row = rows.add(subject, watched.numbers.threshold, Watch(envelope.host))
+        watch = watched.read(row)
+        watch.add(envelope, event.client, weight, facts, watched.numbers.window)
+        row.last = watch.last
+        rows.touch(row)
+        if envelope.at >= rows.quiet_at:
+            self.forget_quiet(rows, envelope.at)
+        changes += self.look(rows, row, envelope.at)
+        self._room -= _EVENT + sum(map(len, envelope.record))
+        if self._room <= 0:
+            self._pack()
+        return changes
+
+    def _make_room(self, watched: Watched, at: float) -> Sequence[Change]:
+        """Where there is no room for another subject, give up the one that was quiet longest, with its incident."""
+        row = watched.rows.make_room()
+        if row is None:
+            return _NOTHING
+        key, watch = (watched.name, row.subject), watched.take(row)
+        if key not in self._open:
+            return _NOTHING
+        del self._open[key]
+        watched.open -= 1
+        if len(self._ends) > 2 * len(self._open) + _MOST_STALE:
+            self._order_ends()
+        return (Change("dropped", key, at, watched.outline(row.subject, watch)),)
+
+    def _order_ends(self) -> None:
+        self._ends = [(self._end_of(key), key) for key in self._open]
+        heapq.heapify(self._ends)
 
     def _pack(self) -> None:
         """Pack every hit, read all where they are not alike, and give up texts, for want of room."""
-        self._unpacked = 0
+        self._room = _MOST_UNPACKED
         for watched in self._watched.values():
-            for watch in watched.table.rows.values():
-                if watch.waiting or watch.unread:
-                    watch.pack(watched.numbers.window, watched.told)
+            for row in watched.rows:
+                if row.waiting or (row.watch is not None and row.watch.unread):
+                    watched.settled(row).pack(watched.told)
         if self._taken() <= _MOST_TEXTS:
             return
         for watched in self._watched.values():
-            for watch in watched.table.rows.values():
-                watched.read(watch)
+            for row in watched.rows:
+                watched.read(row)
         if self._taken() <= _MOST_TEXTS:
             return
         most = share((watch.size for watch in self._every_watch()), _FEWER_TEXTS)
@@ -314,37 +300,17 @@ class Detector:
 
     def _every_watch(self) -> Iterator[Watch]:
         for watched in self._watched.values():
-            yield from watched.table.rows.values()
-
-    def _forget_quiet(self, watched: Watched, before: float) -> None:
-        """Drop the subjects that were last seen before the window; the table has them in the order of last sight."""
-        window, quiet = watched.numbers.window, list[str]()
-        watched.quiet_at = 0.0
-        for subject, watch in watched.table.rows.items():
-            if watch.opened is not None:
-                watched.quiet_at = before + window + 1  # it moves on, or ends, in its time
-                break
-            if watch.last > before:
-                watched.quiet_at = watch.last + window
-                break
-            quiet.append(subject)
-        for subject in quiet:
-            watched.table.drop(subject)
+            yield from (row.watch for row in watched.rows if row.watch is not None)
 
     def _end_of(self, key: Key) -> float:
-        watch = self._watched[key[0]].table.get(key[1])
-        return watch.last + self.rule(key[0]).window if watch else 0.0
+        row = self._open.get(key)
+        return row.last + self.rule(key[0]).window if row else 0.0
 
-    def _end(self, key: Key, at: float) -> list[Change]:
+    def _end(self, key: Key, at: float) -> Change:
         rule, subject = key
-        del self._open[key]
-        watched = self._watched[rule]
+        row, watched = self._open.pop(key), self._watched[rule]
         watched.open -= 1
-        watch = watched.table.drop(subject)
-        if watch is None:
-            return []
-        return [
-            Change(
-                "ended", key, at, watched.outline(subject, watch, at), Whole(partial(watched.whole, subject, watch, at))
-            )
-        ]
+        watched.rows.drop(row)
+        watch = watched.take(row)
+        whole = Whole(partial(watched.whole, subject, watch, at))
+        return Change("ended", key, at, watched.outline(subject, watch, at), whole)

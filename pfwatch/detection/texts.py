@@ -53,8 +53,9 @@ def texts_of_client(client: Client, service: str | None, daemon: str | None) -> 
 
 def as_evidence(hit: Hit) -> Hit:
     """A hit with no more of its line than evidence shows."""
-    tail = hit[6]
-    return hit if len(tail) <= _EVIDENCE_LENGTH else (*hit[:6], tail[:_EVIDENCE_LENGTH])
+    if len(hit.tail) <= _EVIDENCE_LENGTH:
+        return hit
+    return Hit(hit.hits, hit.moment, hit.time, hit.pid, hit.queue_id, hit.client, hit.tail[:_EVIDENCE_LENGTH])
 
 
 def cut_record(record: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -31,7 +31,7 @@ _DISTINCT = 1000
 _CHART = 120
 _EVIDENCE = 3
 _MINUTE = 60.0
-_ALIKE = itemgetter(0, 5, 6)
+_ALIKE = attrgetter("hits", "client", "tail")
 _MOST_ALIKE = 256
 """Of one subject; beyond, they are read."""
 _NEVER = 1 << 60
@@ -40,11 +40,7 @@ _PACKED = 250
 
 
 class Watch(msgspec.Struct):
-    """What is known of one subject. Times are seconds since the epoch.
-
-    Counting a hit at once would cost more than reading its line. So hits wait, until there are as many as could change
-    something, or somebody asks.
-    """
+    """What is known of one subject, up to the hits that wait in his row. Times are seconds since the epoch."""
 
     host: str
     hits: list[tuple[float, int]] = []
@@ -72,8 +68,6 @@ class Watch(msgspec.Struct):
     service: tuple[str | None, str | None] | None = None
     same: int = 0
     """How often this client and service, whose texts are among the facts, came again."""
-    waiting: list[Any] = []
-    """Hits that are not counted yet: nobody looked since. Only `last` knows of them."""
     unread: list[Any] = []
     """Hits that are counted, and whose texts nobody needed yet."""
     alike: dict[Any, int] = {}
@@ -83,30 +77,23 @@ class Watch(msgspec.Struct):
     early: list[Any] = []
     late: list[Any] = []
     """Those of them that are evidence."""
-    left: int = 0
-    """How many more hits there can be before something happens."""
 
-    def settle(self, window: int) -> None:
-        """Count the hits that wait."""
-        waiting: list[Hit] = self.waiting
-        if not waiting:
-            return
-        self.waiting = []
+    def count_hits(self, hits: list[Hit], window: int) -> None:
+        """Count hits, the latest of which came at `last`."""
         if self.opened is None:
-            self._within(waiting, window)
+            self._within(hits, window)
         else:
-            self.count += len(waiting)
-            self.first = min(self.first, min([hit[1][0] for hit in waiting]))
-            self.unread += waiting
+            self.count += len(hits)
+            self.first = min(self.first, min([hit.at for hit in hits]))
+            self.unread += hits
 
-    def pack(self, window: int, told: Told) -> None:
-        """Count the hits that wait, and keep of all that are unread what an incident needs of them."""
-        self.settle(window)
+    def pack(self, told: Told) -> None:
+        """Keep of all hits that are unread what an incident needs of them."""
         unread: list[Hit] = self.unread
         if not unread:
             return
         self.unread = []
-        for minute, times in _runs([hit[1][0] // _MINUTE for hit in unread]):
+        for minute, times in _runs([hit.at // _MINUTE for hit in unread]):
             self._add_minute(minute * _MINUTE, times)
         missing = max(0, _EVIDENCE - len(self.begin) - len(self.early))
         self.early += map(as_evidence, unread[:missing])
@@ -119,11 +106,11 @@ class Watch(msgspec.Struct):
             else:
                 alike[key] += 1
         if len(alike) > _MOST_ALIKE:
-            self.read(window, told)
+            self.read(told)
 
-    def read(self, window: int, told: Told) -> None:
-        """Count the hits that wait, and read what all of them tell."""
-        self.pack(window, told)
+    def read(self, told: Told) -> None:
+        """Read what the hits tell."""
+        self.pack(told)
         if not self.alike:
             return
         self._count_same()
@@ -151,19 +138,19 @@ class Watch(msgspec.Struct):
             given_up += 1
         return given_up
 
-    def _within(self, waiting: list[Hit], window: int) -> None:
+    def _within(self, hits: list[Hit], window: int) -> None:
         """Count hits below the threshold."""
-        times = [hit[1][0] for hit in waiting]
+        times = [hit.at for hit in hits]
         earliest = min(times)
         if max(times) - (min(earliest, self.hits[0][0]) if self.hits else earliest) < window:  # none leaves it
             self.hits += [(at, 1) for at in times]
             if not self.count or earliest < self.first:
                 self.first = earliest
             self.count += len(times)
-            self.unread += waiting
+            self.unread += hits
             return
-        for hit in waiting:
-            at = hit[1][0]
+        for hit in hits:
+            at = hit.at
             self._forget(at - window)
             self.hits.append((at, 1))
             if not self.count or at < self.first:

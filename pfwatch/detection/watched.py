@@ -7,11 +7,10 @@ this; it must never know an event.
 import msgspec
 
 from pfwatch.detection.incident import Incident
+from pfwatch.detection.rows import Row, Rows
 from pfwatch.detection.rules import Networks, subject_of
 from pfwatch.detection.settings import RuleSettings
 from pfwatch.detection.watch import Told, Watch
-from pfwatch.parsing.fragments import client_of
-from pfwatch.table import Table
 
 _REMEMBERED = 16_384
 
@@ -21,53 +20,61 @@ class Watched(msgspec.Struct):
 
     name: str
     numbers: RuleSettings
-    table: Table[str, Watch]
+    rows: Rows
     allowed: tuple[Networks, ...]
     told: Told
     subjects: dict[str, str | None] = {}
     """Address -> whom it is counted as; None where it is allowed."""
-    clients: dict[bytes, str | None] = {}
-    """The same by client, as Postfix writes him."""
     open: int = 0
     """Incidents that are."""
     given_up: int = 0
     """Texts for which there was no room."""
-    quiet_at: float = 0.0
-    """A moment before which no subject can be forgotten."""
 
     def subject(self, ip: str) -> str | None:
-        """Whom an address is counted as, for the first time."""
+        """Whom an address is counted as; None where it is left alone."""
+        if ip in self.subjects:
+            return self.subjects[ip]
         if len(self.subjects) >= _REMEMBERED:
             self.subjects.clear()
         subject = None if any(ip in networks for networks in self.allowed) else subject_of(ip)
         self.subjects[ip] = subject
         return subject
 
-    def subject_of_client(self, text: bytes) -> str | None:
-        """Whom a client is counted as, for the first time."""
-        if len(self.clients) >= _REMEMBERED:
-            self.clients.clear()
-        ip = client_of(text).ip
-        subject = self.clients[text] = self.subject(ip) if ip else None
-        return subject
+    def settled(self, row: Row) -> Watch:
+        """What is known of a subject, every hit counted."""
+        watch, waiting = row.watch, row.waiting
+        if watch is None:
+            watch = row.watch = Watch(waiting[0].hits.host.decode("utf-8", "backslashreplace"))
+        if waiting:
+            row.waiting = []
+            watch.last = row.last
+            watch.count_hits(waiting, self.numbers.window)
+        return watch
 
-    def read(self, watch: Watch) -> None:
-        """Read the hits of a subject that nobody has read yet."""
-        watch.read(self.numbers.window, self.told)
+    def read(self, row: Row) -> Watch:
+        """The same, every hit read."""
+        watch = self.settled(row)
+        watch.read(self.told)
+        return watch
+
+    def take(self, row: Row) -> Watch:
+        """What is known of a subject whose row was dropped."""
+        watch = self.settled(row)
+        row.watch = None
+        return watch
 
     def give_up_texts(self, most: int) -> None:
         """Let no subject keep more bytes of texts than this."""
-        for subject, watch in self.table.rows.items():
-            if watch.size > most:
-                self.given_up += watch.give_up_texts(most)
-                self.table.touch((subject,))
+        for row in self.rows:
+            if row.watch is not None and row.watch.size > most:
+                self.given_up += row.watch.give_up_texts(most)
+                self.rows.keep_anew(row)
 
     def outline(self, subject: str, watch: Watch, ended: float | None = None) -> Incident:
         """The incident as it stands, without what fills a mail."""
-        watch.settle(self.numbers.window)
         return watch.outline(self.name, subject, self.numbers, ended)
 
     def whole(self, subject: str, watch: Watch, ended: float | None = None) -> Incident:
         """The incident as it stands."""
-        self.read(watch)
+        watch.read(self.told)
         return watch.incident(self.name, subject, self.numbers, ended)

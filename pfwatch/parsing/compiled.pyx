@@ -14,6 +14,8 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
+from pfwatch.parsing.hits cimport Hit, Hits
+
 ctypedef unsigned char byte
 
 cdef enum:
@@ -325,7 +327,8 @@ cdef class Node:
     cdef readonly tuple key
     cdef readonly long long count
     cdef int verdict
-    cdef object noted, hits
+    cdef object noted
+    cdef Hits hits
     cdef list spread
 
     @property
@@ -611,6 +614,8 @@ cdef class PlainReader:
         cdef set watch = listener.watch
         cdef list finished = listener.finished
         cdef tuple process
+        cdef Hit hit
+        cdef double at
         reused = listener.reused
         moment = None
         processes, failed, message_keys = [], [], []  # whose rows were changed
@@ -672,19 +677,21 @@ cdef class PlainReader:
                             if moment is None:
                                 plain = False
                             else:
+                                at = moment[0]
                                 node.count += 1
                                 hits += 1
                                 if watch:
-                                    listener.tick(moment[0])
+                                    listener.tick(at)
                                 pid = self._text(header[PID_END - 1], header[PID_END])
                                 queue_id = b""
                                 if header[QUEUE_END] != NULL:
                                     queue_id = self._text(header[QUEUE_END - 1], header[QUEUE_END])
-                                finished.append((
-                                    node.hits, moment, latest, pid, queue_id,
-                                    self._text(marks[2 * form.client], marks[2 * form.client + 1]),
-                                    self._text(marks[2 * form.client + 1], line_end),
-                                ))
+                                hit = Hit.__new__(Hit)
+                                hit.hits, hit.moment, hit.at = node.hits, moment, at
+                                hit.time, hit.pid, hit.queue_id = latest, pid, queue_id
+                                hit.client = self._text(marks[2 * form.client], marks[2 * form.client + 1])
+                                hit.tail = self._text(marks[2 * form.client + 1], line_end)
+                                finished.append(hit)
                                 if form.failed_login:
                                     process = (origin.host, origin.tag, pid)
                                     if process not in failures and len(failures) >= most_failures:

@@ -5,6 +5,8 @@ record, the texts in it. This file must never know who counts them.
 
 An attack is a million failed logins. A hit is such an event that nobody has built yet: it holds the pieces of its line
 and costs a tenth.
+
+Compiled where there is a C compiler: then `hits.pxd` says what stands in a hit as C has it.
 """
 
 from collections.abc import Sequence
@@ -37,34 +39,40 @@ class Hits:
         return tuple(columns[group] for group in groups)
 
 
-Hit = tuple[Hits, Moment, bytes, bytes, bytes, bytes, bytes]
-"""What they have in common; the moment; time, pid, queue id, client and tail as they stand in the log. A plain tuple,
-because there are so many."""
+class Hit:
+    """A line that is a hit. Time, pid, queue id, client and tail are as they stand in the log."""
+
+    __slots__ = ("at", "client", "hits", "moment", "pid", "queue_id", "tail", "time")
+
+    def __init__(
+        self, hits: Hits, moment: Moment, time: bytes, pid: bytes, queue_id: bytes, client: bytes, tail: bytes
+    ) -> None:
+        self.hits, self.moment, self.at = hits, moment, moment[0]
+        self.time, self.pid, self.queue_id, self.client, self.tail = time, pid, queue_id, client, tail
 
 
 def record_of(hit: Hit) -> tuple[bytes, bytes, bytes, bytes, bytes]:
     """Time, host, tag, pid and body as they stand in the log."""
-    hits, _, time, pid, queue_id, client, tail = hit
-    body = hits.head + client + tail
-    return time, hits.host, hits.tag, pid, queue_id + b": " + body if queue_id else body
+    hits = hit.hits
+    body = hits.head + hit.client + hit.tail
+    return hit.time, hits.host, hits.tag, hit.pid, hit.queue_id + b": " + body if hit.queue_id else body
 
 
 def event_of(hit: Hit) -> Event:
     """The event, as the line's rule builds it."""
-    hits, moment, *_ = hit
-    record = record_of(hit)
+    hits, record = hit.hits, record_of(hit)
     body, rule = record[-1], hits.form.rule
     found = rule.compiled.match(body)
     if found is None:
         raise AssertionError(f"{rule.name} does not read what its plain form reads: {body!r}")
-    severity = "info" if hit[4] else SEVERITIES.get(rule.words[0], "info")
+    severity = "info" if hit.queue_id else SEVERITIES.get(rule.words[0], "info")
     envelope = Envelope(
-        moment.at, moment.stamp, hits.host.decode("utf-8", "backslashreplace"), hits.service, hits.daemon,
-        int(record[3][:18]), severity, 1, len(body) >= TRUNCATED, rule.name, None, False, record,
+        hit.at, hit.moment.stamp, hits.host.decode("utf-8", "backslashreplace"), hits.service, hits.daemon,
+        int(hit.pid[:18]), severity, 1, len(body) >= TRUNCATED, rule.name, None, False, record,
     )  # fmt: skip
     return rule.build(envelope, found)
 
 
 def built(one: Event | Hit) -> Event:
     """An event, built if it is a hit."""
-    return event_of(one) if isinstance(one, tuple) else one
+    return event_of(one) if isinstance(one, Hit) else one

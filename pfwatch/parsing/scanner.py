@@ -18,6 +18,7 @@ import msgspec
 
 from pfwatch.parsing.block import Pieces, cut_pattern
 from pfwatch.parsing.fast import BUILT, FastReader
+from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.listener import Listener
 from pfwatch.parsing.readings import FOREIGN, Readings
 from pfwatch.parsing.single import SingleReader
@@ -228,7 +229,7 @@ class Scanner:
                         hits += 1
                         if watch:
                             listener.tick(moment[0])
-                        finished.append((varied.hits, moment, latest, pid, queue_id, client, tail))
+                        finished.append(Hit(varied.hits, moment, latest, pid, queue_id, client, tail))
                         if note is not None:
                             process = (host, tag, pid)
                             if process not in failures and len(failures) >= most_failures:

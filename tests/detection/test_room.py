@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pfwatch.detection import detector
 from pfwatch.detection.incident import Incident
 from pfwatch.detection.texts import share
+from pfwatch.parsing.hits import record_of
 from pfwatch.pipeline import Pipeline, Settings
 from tests.samples.logs import REFERENCE
 
@@ -127,7 +128,7 @@ def test_of_a_line_of_evidence_no_more_is_kept_than_is_shown(drain: bool) -> Non
     pipeline = read(log, drain=drain)
     (watch,) = pipeline._detector._every_watch()
     kept = sum(len(piece) for record in watch.begin + watch.end for piece in record)
-    kept += sum(len(piece) for hit in watch.early + watch.late for piece in hit[2:])
+    kept += sum(len(piece) for hit in watch.early + watch.late for piece in record_of(hit))
     assert 3000 < kept < 6000
     (incident,) = incidents(pipeline).values()
     assert [len(line) for line in incident.evidence] == [500] * 6

@@ -100,7 +100,7 @@ def rows(pipeline: Pipeline) -> dict[str, int]:
     found["sessions watch"] = len(sessions.watch)
     found["sessions finished"] = len(sessions.finished)
     for name, watched in detector._watched.items():
-        found[f"detection {name}"] = len(watched.table.rows)
+        found[f"detection {name}"] = len(watched.rows.of_subject)
     found["open incidents"] = len(detector._open)
     plan = pipeline._planner._plan
     for name in ("group", "digest", "ended", "told", "cooling"):

@@ -19,6 +19,7 @@ from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.metrics.tallies import count
 from pfwatch.parsing.fast import BUILT
+from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import postfix_tag
@@ -92,7 +93,7 @@ def counters_of(log: bytes, *, every_event: bool, dovecot: bool = False, fast: b
     counters, kinds, tally = Counters(), Counter[str](), scanner.take()
     counters.changed()
     for event in sessions.take_unbuilt():
-        if not isinstance(event, tuple):  # hits are in the tally
+        if not isinstance(event, Hit):  # hits are in the tally
             record(counters, event)
             kinds[event.kind] += event.envelope.weight
     count(counters, tally)

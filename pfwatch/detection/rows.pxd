@@ -1,0 +1,33 @@
+# What stands in a row, as C has it; rows.py tells what it is.
+
+cimport cython
+
+from pfwatch.parsing.hits cimport Hit
+
+
+cdef class Row:
+    cdef readonly str subject
+    cdef public Py_ssize_t left
+    cdef public double last
+    cdef public list waiting
+    cdef public object watch
+    cdef public bint gone
+    cdef Row older, younger
+
+
+cdef class Rows:
+    cdef readonly str rule
+    cdef public Py_ssize_t limit
+    cdef public double quiet_at
+    cdef readonly Py_ssize_t evicted
+    cdef readonly bint keep
+    cdef readonly dict of_subject, of_client
+    cdef public set changed
+    cdef readonly Row ring
+    @cython.locals(older=Row, younger=Row, row=Row)
+    cpdef touch(self, Row row)
+    cpdef drop(self, Row row)
+    @cython.locals(ring=Row, youngest=Row)
+    cdef _hang_in(self, Row row)
+    @cython.locals(older=Row, younger=Row)
+    cdef _hang_out(self, Row row)

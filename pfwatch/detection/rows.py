@@ -1,0 +1,200 @@
+"""The subjects that a rule watches, in the order in which they were last seen, and the loop that counts hits for them.
+
+Enters: hits. Leaves: the rows of those of whom somebody has to look at. This file must never know what an incident is.
+
+A hit costs little here because little is touched: it is hung up in the row of its client, which knows how many more
+there can be. Compiled where there is a C compiler: then `rows.pxd` says what stands in a row as C has it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from pfwatch.detection.watch import Watch
+from pfwatch.events import Event
+from pfwatch.parsing.hits import Hit
+
+_HIT = 100
+"""Bytes that a hit takes beside its tail; clients are shared."""
+_MOST_CLIENTS = 16_384
+_NOBODY: tuple["Rows", ...] = ()
+
+
+class Row:
+    """A subject. `watch` is what is known of him, up to the hits that wait; None before anybody looked."""
+
+    __slots__ = ("gone", "last", "left", "older", "subject", "waiting", "watch", "younger")
+
+    def __init__(self, subject: str, left: int, watch: Watch | None, last: float) -> None:
+        self.subject, self.left, self.watch = subject, left, watch
+        self.last = last
+        """Seconds since the epoch."""
+        self.waiting: list[Hit] = []
+        self.gone = False
+        self.older: Row | None = None
+        self.younger: Row | None = None
+
+
+_UNKNOWN = Row("", 0, None, 0.0)
+_UNKNOWN.gone = True
+
+
+class Rows:
+    """At most `limit` subjects of a rule; the one that was last seen longest ago makes room, and is counted."""
+
+    __slots__ = ("changed", "evicted", "keep", "limit", "of_client", "of_subject", "quiet_at", "ring", "rule")
+
+    def __init__(self, rule: str, limit: int, *, keep: bool) -> None:
+        """With `keep`, changes are collected for `drain`."""
+        self.rule, self.limit, self.keep = rule, limit, keep
+        self.evicted = 0
+        self.quiet_at = 0.0
+        """A moment before which no subject can be forgotten."""
+        self.changed: set[str] = set()
+        self.of_subject: dict[str, Row] = {}
+        self.of_client: dict[bytes, Row | None] = {}
+        """By client, as Postfix writes him; None for one whom the rule leaves alone. The row may be gone meanwhile."""
+        self.ring = Row("", 0, None, 0.0)
+        """Stands between the youngest and the oldest row."""
+        self.ring.older = self.ring.younger = self.ring
+
+    def __iter__(self) -> Iterator[Row]:
+        """The rows from the oldest on; the one that was given may be dropped meanwhile."""
+        row = self.ring.younger
+        while row is not None and row is not self.ring:
+            younger = row.younger
+            yield row
+            row = younger
+
+    def add(self, subject: str, left: int, watch: Watch | None = None, last: float = 0.0) -> Row:
+        """A row for a subject who has none; the caller made room."""
+        row = self.of_subject[subject] = Row(subject, left, watch, last)
+        self._hang_in(row)
+        if self.keep:
+            self.changed.add(subject)
+        return row
+
+    def know(self, client: bytes, row: Row | None) -> None:
+        """Remember whom a client is counted as."""
+        if len(self.of_client) >= _MOST_CLIENTS:
+            self.of_client.clear()
+        self.of_client[client] = row
+
+    def touch(self, row: Row) -> None:
+        """Make a row the youngest, and say that it is to be kept anew."""
+        if row.younger is not self.ring:
+            self._hang_out(row)
+            self._hang_in(row)
+        if self.keep:
+            self.changed.add(row.subject)
+
+    def drop(self, row: Row) -> None:
+        """Remove a row; what it holds is to be taken out of it, for clients still lead to it."""
+        del self.of_subject[row.subject]
+        row.gone = True
+        self._hang_out(row)
+        if self.keep:
+            self.changed.add(row.subject)
+
+    def make_room(self) -> Row | None:
+        """Remove the oldest row where there is no room for another one."""
+        row = self.ring.younger
+        if len(self.of_subject) < self.limit or row is None:
+            return None
+        self.drop(row)
+        self.evicted += 1
+        return row
+
+    def keep_anew(self, row: Row) -> None:
+        """Say that a row was changed by whoever did not see its subject."""
+        if self.keep:
+            self.changed.add(row.subject)
+
+    def touch_all(self) -> None:
+        """Say that every row is to be kept anew, and that what else is kept is none of them."""
+        if self.keep:
+            self.changed = set(self.of_subject)
+
+    def drain(self, watch_of: Callable[[Row], Watch]) -> dict[bytes, bytes | None]:
+        """What changed since the last call, encoded; None for a row that is gone."""
+        rows, encode = self.of_subject, msgspec.msgpack.encode
+        changed = {
+            encode(subject): encode(watch_of(rows[subject])) if subject in rows else None for subject in self.changed
+        }
+        self.changed.clear()
+        return changed
+
+    def restore(self, saved: Mapping[bytes, bytes]) -> None:
+        """Take rows that `drain` gave."""
+        decode = msgspec.msgpack.decode
+        watches = [(decode(key, type=str), decode(value, type=Watch)) for key, value in saved.items()]
+        for subject, watch in sorted(watches, key=lambda one: one[1].last):  # saved in no order
+            self.add(subject, 0, watch, watch.last)
+        self.changed.clear()
+
+    def _hang_in(self, row: Row) -> None:
+        ring = self.ring
+        youngest = ring.older
+        row.older, row.younger = youngest, ring
+        youngest.younger = ring.older = row  # type: ignore[union-attr] # it is in the ring
+
+    def _hang_out(self, row: Row) -> None:
+        older, younger = row.older, row.younger
+        older.younger, younger.older = younger, older  # type: ignore[union-attr] # they are in the ring
+        row.older = row.younger = None
+
+
+class Looker(Protocol):
+    """Whoever looks at rows."""
+
+    def meet(self, rows: Rows, hit: Hit, gone: str, changes: list[Any]) -> Row | None:
+        """The row of a client who has none, or none any more: the subject then was `gone`. None for one whom the rule
+        leaves alone. Adds to the changes.
+        """
+
+    def look(self, rows: Rows, row: Row, at: float) -> Sequence[Any]:
+        """There were as many hits as can change something: gives what changed."""
+
+    def forget_quiet(self, rows: Rows, at: float) -> None:
+        """Drop the rows that were last seen before the window that ends now."""
+
+
+def count_hits(
+    looker: Looker, wanted: Mapping[type[Event], Sequence[Rows]], events: list[Any], begin: int, until: float, room: int
+) -> tuple[int, int, list[Any]]:
+    """Count the hits that stand at `begin` and behind it, up to the first event that is none, the first at `until` or
+    later, one that changes something, or one behind which there is no room left: for so many bytes of hits there is.
+
+    Gives where it stopped, the room that is left, and the changes.
+    """
+    number, end, changes = begin, len(events), list[Any]()
+    hit: Hit
+    rows: Rows
+    row: Row | None
+    while number < end and room > 0 and not changes:
+        one = events[number]
+        if type(one) is not Hit:
+            break
+        hit = one
+        if hit.at >= until:
+            break
+        number += 1
+        for rows in wanted.get(hit.hits.kind, _NOBODY):
+            row = rows.of_client.get(hit.client, _UNKNOWN)
+            if row is None:
+                continue
+            if row.gone:
+                row = looker.meet(rows, hit, row.subject, changes)
+                if row is None:
+                    continue
+            rows.touch(row)
+            row.waiting.append(hit)
+            row.left -= 1
+            row.last = max(row.last, hit.at)
+            if hit.at >= rows.quiet_at:
+                looker.forget_quiet(rows, hit.at)
+            if row.left <= 0:
+                changes += looker.look(rows, row, hit.at)
+            room -= _HIT + len(hit.tail)
+    return number, room, changes

@@ -1,0 +1,13 @@
+# What stands in a hit, as C has it; hits.py tells what it is.
+
+cdef class Hits:
+    cdef readonly object form, kind
+    cdef readonly bytes host, tag, head
+    cdef readonly str service, daemon
+
+
+cdef class Hit:
+    cdef readonly Hits hits
+    cdef readonly object moment
+    cdef readonly double at
+    cdef readonly bytes time, pid, queue_id, client, tail
