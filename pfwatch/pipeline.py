@@ -56,6 +56,8 @@ class Outcome(msgspec.Struct):
     """What one call brought about."""
 
     events: list[Event | Hit] = []
+    built: list[Event] = []
+    """Those of them that are no hits."""
     changes: list[Change] = []
     notifications: list[Notification] = []
     tally: Tally | None = None
@@ -66,8 +68,12 @@ class Outcome(msgspec.Struct):
 class Pipeline:
     """Every source of one pfwatch, read into one story."""
 
-    def __init__(self, settings: Settings, *, keep: bool = False, every_event: bool = False) -> None:
-        """With `keep`, changes are collected for `drain`; with `every_event`, lines that only count are events, too."""
+    def __init__(
+        self, settings: Settings, *, keep: bool = False, every_event: bool = False, whole: bool = True
+    ) -> None:
+        """With `keep`, changes are collected for `drain`; with `every_event`, lines that only count are events, too;
+        without `whole`, notifications have outlines of their incidents, which suffice for a subject line.
+        """
         self.counters = Counters()
         self._settings = settings
         self._keep = keep
@@ -75,7 +81,7 @@ class Pipeline:
         self._sessions = Sessions(keep=keep)
         self._logs: dict[str, LogReader] = {}
         self._detector = Detector(settings.detection, keep=keep)
-        self._planner = Planner(settings.alerts, self._detector)
+        self._planner = Planner(settings.alerts, self._detector, whole=whole)
         self._dropped: dict[tuple[str, str], int] = {}
         """Metric and rule -> how much of it is counted."""
         self._saved_logs: dict[bytes, bytes] = {}
@@ -207,6 +213,7 @@ class Pipeline:
             if isinstance(one, Hit):
                 number, changes = detector.count_hits(events, number, self._wake_at)
             else:
+                outcome.built.append(one)
                 record(self.counters, one)
                 changes = detector.feed(one)
                 number += 1

@@ -14,7 +14,6 @@ import msgspec
 
 from pfwatch.detection.incident import IncidentSeverity
 from pfwatch.events import Event, Unsupported
-from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.log import LogReader
 from pfwatch.parsing.tally import FATES, Tally
 from pfwatch.pipeline import Outcome, Pipeline, Settings
@@ -99,7 +98,7 @@ def replay(
     """
     gc.freeze()
     gc.set_threshold(_GARBAGE)  # reading makes no cycles, and a collection looks at everything that is remembered
-    pipeline = Pipeline(settings)
+    pipeline = Pipeline(settings, whole=False)
     summary = _Summary(settings)
     for block in blocks(paths, source, dovecot=settings.dovecot, say=say):
         summary.add(pipeline.feed(block.data, block.source, block.reference))
@@ -187,9 +186,8 @@ class _Summary:
 
     def add(self, outcome: Outcome) -> None:
         counts = self._counts
-        for event in outcome.events:
-            if not isinstance(event, Hit):  # hits are in the tally, too
-                counts[event.kind] = counts.get(event.kind, 0) + event.envelope.weight
+        for event in outcome.built:  # hits are in the tally, too
+            counts[event.kind] = counts.get(event.kind, 0) + event.envelope.weight
         if outcome.tally is not None:
             self._lines["total"] += outcome.tally.total
             for fate, lines in outcome.tally.fates().items():

@@ -57,9 +57,12 @@ class Plan(msgspec.Struct):
 class Planner:
     """Turns changes into notifications. `suppressed` counts by reason what was not told since it was last taken."""
 
-    def __init__(self, settings: AlertSettings, detector: Detector) -> None:
-        """Take the detector for the state of incidents at the moment somebody is told."""
+    def __init__(self, settings: AlertSettings, detector: Detector, *, whole: bool = True) -> None:
+        """Take the detector for the state of incidents at the moment somebody is told; without `whole`, he is told
+        their outlines.
+        """
         self._settings = settings
+        self._shown = _MOST_SHOWN if whole else 0
         self._detector = detector
         self._plan = Plan()
         self._changed = False
@@ -142,11 +145,12 @@ class Planner:
     def _ended(self, change: Change, clock: float | None) -> list[Notification]:
         plan, incident = self._plan, change.incident
         if incident.id in plan.group or incident.id in plan.digest:
-            plan.ended[incident.id] = change.whole() if change.whole else incident
+            plan.ended[incident.id] = change.whole() if change.whole and self._shown else incident
             return []
         made: list[Notification] = []
         if incident.id in plan.told:
-            plan.ended[incident.id] = change.whole() if change.whole and self._settings.send_resolved else incident
+            whole = change.whole if self._settings.send_resolved and self._shown else None
+            plan.ended[incident.id] = whole() if whole else incident
             made = self._tell({incident.id: change.key}, change.at, clock)
             plan.told.pop(incident.id, None)
         plan.ended.pop(incident.id, None)
@@ -218,7 +222,7 @@ class Planner:
             text = f"[pfwatch {lead.host}] No more alert mails today: the budget of {budget} is spent"
             over = f"overflow-{plan.day}"
             return [Notification(over, "overflow", at, lead.host, text, [], over, plan.held_back)]
-        shown, hidden = chosen[:_MOST_SHOWN], chosen[_MOST_SHOWN:]
+        shown, hidden = chosen[: self._shown], chosen[self._shown :]
         incidents = [self._whole(incident, key) for incident, key, _ in shown]
         incidents += [incident for incident, _, _ in hidden]
         why: Reason = "digest" if digest else reason  # type: ignore[assignment] # only verdicts in TELL come here

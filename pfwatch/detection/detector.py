@@ -230,7 +230,7 @@ class Detector:
     def forget_quiet(self, rows: Rows, at: float) -> None:
         """Drop the subjects that were last seen before the window; their rows stand in the order of last sight."""
         window = self._watched[rows.rule].numbers.window
-        for row in rows:
+        while (row := rows.oldest()) is not None:
             if row.watch is not None and row.watch.opened is not None:
                 rows.quiet_at = at + 1  # it moves on, or ends, in its time
                 break

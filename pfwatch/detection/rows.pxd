@@ -8,7 +8,7 @@ from pfwatch.parsing.hits cimport Hit
 cdef class Row:
     cdef readonly str subject
     cdef public Py_ssize_t left
-    cdef public double last
+    cdef public double last, earliest
     cdef public list waiting
     cdef public object watch
     cdef public bint gone

@@ -17,6 +17,7 @@ from pfwatch.parsing.hits import Hit
 
 _HIT = 100
 """Bytes that a hit takes beside its tail; clients are shared."""
+NEVER = float("inf")
 _MOST_CLIENTS = 16_384
 _NOBODY: tuple["Rows", ...] = ()
 
@@ -24,13 +25,15 @@ _NOBODY: tuple["Rows", ...] = ()
 class Row:
     """A subject. `watch` is what is known of him, up to the hits that wait; None before anybody looked."""
 
-    __slots__ = ("gone", "last", "left", "older", "subject", "waiting", "watch", "younger")
+    __slots__ = ("earliest", "gone", "last", "left", "older", "subject", "waiting", "watch", "younger")
 
     def __init__(self, subject: str, left: int, watch: Watch | None, last: float) -> None:
         self.subject, self.left, self.watch = subject, left, watch
         self.last = last
         """Seconds since the epoch."""
         self.waiting: list[Hit] = []
+        self.earliest = NEVER
+        """Of those that wait."""
         self.gone = False
         self.older: Row | None = None
         self.younger: Row | None = None
@@ -66,6 +69,10 @@ class Rows:
             younger = row.younger
             yield row
             row = younger
+
+    def oldest(self) -> Row | None:
+        """The row that was last seen longest ago."""
+        return None if self.ring.younger is self.ring else self.ring.younger
 
     def add(self, subject: str, left: int, watch: Watch | None = None, last: float = 0.0) -> Row:
         """A row for a subject who has none; the caller made room."""
@@ -192,6 +199,7 @@ def count_hits(
             row.waiting.append(hit)
             row.left -= 1
             row.last = max(row.last, hit.at)
+            row.earliest = min(row.earliest, hit.at)
             if hit.at >= rows.quiet_at:
                 looker.forget_quiet(rows, hit.at)
             if row.left <= 0:

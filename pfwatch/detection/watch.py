@@ -6,11 +6,10 @@ Below the threshold only what an incident would need is kept, within bounds: an 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -21,7 +20,7 @@ from pfwatch.detection.settings import RuleSettings
 from pfwatch.detection.texts import as_evidence, cut_record, line_of, read_text, size_of, texts_of_client
 from pfwatch.events import Client, Envelope, Event
 from pfwatch.parsing.fragments import client_of
-from pfwatch.parsing.hits import Hit, Hits, record_of
+from pfwatch.parsing.hits import Hit, Hits, count_alike, count_minutes, record_of
 
 Pairs = tuple[tuple[str, str], ...]
 Told = Mapping[type[Event], Pairs]
@@ -31,7 +30,6 @@ _DISTINCT = 1000
 _CHART = 120
 _EVIDENCE = 3
 _MINUTE = 60.0
-_ALIKE = attrgetter("hits", "client", "tail")
 _MOST_ALIKE = 256
 """Of one subject; beyond, they are read."""
 _NEVER = 1 << 60
@@ -78,14 +76,17 @@ class Watch(msgspec.Struct):
     late: list[Any] = []
     """Those of them that are evidence."""
 
-    def count_hits(self, hits: list[Hit], window: int) -> None:
-        """Count hits, the latest of which came at `last`."""
-        if self.opened is None:
-            self._within(hits, window)
-        else:
-            self.count += len(hits)
-            self.first = min(self.first, min([hit.at for hit in hits]))
-            self.unread += hits
+    def count_hits(self, hits: list[Hit], earliest: float, last: float, numbers: RuleSettings) -> None:
+        """Count hits, the earliest of which came then; `last` is the latest of all that there were."""
+        self.last = last
+        if self.opened is None and last - min(earliest, self.hits[0][0] if self.hits else earliest) >= numbers.window:
+            self._count_leaving(hits, numbers.window)
+            return
+        self.first = min(self.first, earliest) if self.count else earliest
+        self.count += len(hits)
+        self.unread = self.unread + hits if self.unread else hits
+        if self.opened is None and self.count < numbers.threshold:  # else it opens now
+            self.hits += [(hit.at, 1) for hit in hits]
 
     def pack(self, told: Told) -> None:
         """Keep of all hits that are unread what an incident needs of them."""
@@ -93,19 +94,15 @@ class Watch(msgspec.Struct):
         if not unread:
             return
         self.unread = []
-        for minute, times in _runs([hit.at // _MINUTE for hit in unread]):
-            self._add_minute(minute * _MINUTE, times)
+        for minute, times in count_minutes(unread):
+            self._add_minute(minute, times)
         missing = max(0, _EVIDENCE - len(self.begin) - len(self.early))
         self.early += map(as_evidence, unread[:missing])
         self.late = [*self.late, *map(as_evidence, unread[missing:][-_EVIDENCE:])][-_EVIDENCE:]
-        alike = self.alike
-        for key in map(_ALIKE, unread):
-            if key not in alike:
-                alike[key] = 1
-                self.packed += _PACKED + 4 * (len(key[1]) + len(key[2]))  # \xff, and any other character
-            else:
-                alike[key] += 1
-        if len(alike) > _MOST_ALIKE:
+        before = len(self.alike)
+        size = count_alike(unread, self.alike)
+        self.packed += _PACKED * (len(self.alike) - before) + 4 * size  # \xff, and any other character
+        if len(self.alike) > _MOST_ALIKE:
             self.read(told)
 
     def read(self, told: Told) -> None:
@@ -138,17 +135,8 @@ class Watch(msgspec.Struct):
             given_up += 1
         return given_up
 
-    def _within(self, hits: list[Hit], window: int) -> None:
-        """Count hits below the threshold."""
-        times = [hit.at for hit in hits]
-        earliest = min(times)
-        if max(times) - (min(earliest, self.hits[0][0]) if self.hits else earliest) < window:  # none leaves it
-            self.hits += [(at, 1) for at in times]
-            if not self.count or earliest < self.first:
-                self.first = earliest
-            self.count += len(times)
-            self.unread += hits
-            return
+    def _count_leaving(self, hits: list[Hit], window: int) -> None:
+        """Count hits below the threshold where some may leave the window."""
         for hit in hits:
             at = hit.at
             self._forget(at - window)
@@ -299,13 +287,6 @@ class Watch(msgspec.Struct):
         if self.full:  # what was missed may be what was given up
             return max(self.known.get(field, 0), kept + bool(missed))
         return min(kept + missed, _DISTINCT)
-
-
-def _runs(column: Sequence[float]) -> Iterable[tuple[float, int]]:
-    """Values and how often each stands there in a row. Most columns are all alike."""
-    if column.count(column[0]) == len(column):
-        return ((column[0], len(column)),)
-    return ((value, len(list(same))) for value, same in groupby(column))
 
 
 def _utc(second: int) -> str:

@@ -7,7 +7,7 @@ this; it must never know an event.
 import msgspec
 
 from pfwatch.detection.incident import Incident
-from pfwatch.detection.rows import Row, Rows
+from pfwatch.detection.rows import NEVER, Row, Rows
 from pfwatch.detection.rules import Networks, subject_of
 from pfwatch.detection.settings import RuleSettings
 from pfwatch.detection.watch import Told, Watch
@@ -46,9 +46,8 @@ class Watched(msgspec.Struct):
         if watch is None:
             watch = row.watch = Watch(waiting[0].hits.host.decode("utf-8", "backslashreplace"))
         if waiting:
-            row.waiting = []
-            watch.last = row.last
-            watch.count_hits(waiting, self.numbers.window)
+            earliest, row.waiting, row.earliest = row.earliest, [], NEVER
+            watch.count_hits(waiting, earliest, row.last, self.numbers)
         return watch
 
     def read(self, row: Row) -> Watch:

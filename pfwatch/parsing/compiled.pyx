@@ -180,7 +180,9 @@ cdef int go(
         kind = step[0]
         if kind == LITERAL:
             begin = steps.texts + step[1]
-            if end - at >= step[2] and at[0] == begin[0] and memcmp(at, begin, step[2]) == 0:
+            if at[0] == begin[0] and end - at >= step[2] and (
+                step[2] == 1 or memcmp(at + 1, begin + 1, step[2] - 1) == 0  # most are one byte: no call
+            ):
                 at += step[2]
                 step += 3
                 continue
@@ -579,15 +581,15 @@ cdef class PlainReader:
         return node
 
     def read(self, bytes block, Steps begin, Steps tagged, Steps behind, listener):
-        """Read a block of lines, a line feed before each and behind the last; `begin` are the steps of a header up to
+        """Read a block of lines, each with its line feed; `begin` are the steps of a header up to
         the host, with the time as their group, `tagged` those of host and tag, `behind` those of pid and queue id.
 
         Gives how many lines there are, how many of them are hits, nobody's, and not plain.
         """
-        if len(block) < 2 or block[0] != c"\n" or block[len(block) - 1] != c"\n":
-            raise ValueError("a block has a line feed before each line and behind the last")
-        cdef const byte* line = <const byte*>PyBytes_AS_STRING(block) + 1
-        cdef const byte* end = line + PyBytes_GET_SIZE(block) - 2
+        if len(block) < 1 or block[len(block) - 1] != c"\n":
+            raise ValueError("a block has a line feed behind each line")
+        cdef const byte* line = <const byte*>PyBytes_AS_STRING(block)
+        cdef const byte* end = line + PyBytes_GET_SIZE(block) - 1
         cdef const byte* line_end
         cdef const byte* body
         cdef const byte* stop
@@ -615,7 +617,8 @@ cdef class PlainReader:
         cdef list finished = listener.finished
         cdef tuple process
         cdef Hit hit
-        cdef double at
+        cdef double at = 0, ticked = -1
+        cdef Py_ssize_t times
         reused = listener.reused
         moment = None
         processes, failed, message_keys = [], [], []  # whose rows were changed
@@ -634,6 +637,7 @@ cdef class PlainReader:
                     if latest[:10] != day:  # or hour: the steps know only times of a day that exist
                         day, moment = latest[:10], self.read_time(latest)
                         exists = moment is not None
+                        at = moment[0] if exists else 0
             if known != NULL:
                 if latest_origin is not None and follows(latest_origin, stop, line_end):
                     origin, body = latest_origin, stop + PyBytes_GET_SIZE(latest_origin.text)
@@ -649,6 +653,7 @@ cdef class PlainReader:
             if origin is None:
                 others += 1
                 self.not_plain((b"", b"", b"", b"", b"", b"", b"", text_of(line, line_end)), block, number)
+                ticked = -1  # something else may wait now
             elif origin.foreign:
                 foreign += 1
             else:
@@ -674,14 +679,15 @@ cdef class PlainReader:
                         if node.verdict == HIT:
                             if moment is None:
                                 moment = self.read_time(latest)
+                                at = moment[0] if moment is not None else 0
                             if moment is None:
                                 plain = False
                             else:
-                                at = moment[0]
                                 node.count += 1
                                 hits += 1
-                                if watch:
+                                if watch and at != ticked:
                                     listener.tick(at)
+                                    ticked = at
                                 pid = self._text(header[PID_END - 1], header[PID_END])
                                 queue_id = b""
                                 if header[QUEUE_END] != NULL:
@@ -694,9 +700,10 @@ cdef class PlainReader:
                                 finished.append(hit)
                                 if form.failed_login:
                                     process = (origin.host, origin.tag, pid)
-                                    if process not in failures and len(failures) >= most_failures:
+                                    times = failures.get(process, 0)
+                                    if times == 0 and len(failures) >= most_failures:
                                         listener.failures.make_room()
-                                    failures[process] = failures.get(process, 0) + 1
+                                    failures[process] = times + 1
                                     if keep:
                                         failed.append(process)
                         elif node.verdict == COUNTED:
@@ -762,6 +769,7 @@ cdef class PlainReader:
                     self.not_plain(
                         (latest, origin.text, pid, queue_id, b"", b"", text_of(body, line_end), b""), block, number
                     )
+                    ticked = -1
             number += 1
             if line_end >= end:
                 break

@@ -17,6 +17,7 @@ from pfwatch.parsing.block import Form, in_order, tails_pattern
 from pfwatch.records.time import Moment
 
 SEVERITIES: dict[str, Severity] = {"warning": "warning", "error": "error", "fatal": "fatal", "panic": "panic"}
+_MINUTE = 60.0
 TRUNCATED = 2000
 """Bytes of a body at which Postfix cuts (MSG_SYSLOG_RECLEN)."""
 
@@ -39,6 +40,10 @@ class Hits:
         return tuple(columns[group] for group in groups)
 
 
+Alike = tuple[Hits, bytes, bytes]
+"""What hits have in common, client and tail."""
+
+
 class Hit:
     """A line that is a hit. Time, pid, queue id, client and tail are as they stand in the log."""
 
@@ -49,6 +54,38 @@ class Hit:
     ) -> None:
         self.hits, self.moment, self.at = hits, moment, moment[0]
         self.time, self.pid, self.queue_id, self.client, self.tail = time, pid, queue_id, client, tail
+
+
+def count_alike(hits: list[Hit], alike: dict[Alike, int]) -> int:
+    """Count hits by what they have in common, client and tail. Gives the bytes of what was not among them before."""
+    new = 0
+    hit: Hit
+    for hit in hits:
+        key = hit.hits, hit.client, hit.tail
+        before = alike.get(key, 0)
+        alike[key] = before + 1
+        if not before:
+            new += len(hit.client) + len(hit.tail)
+    return new
+
+
+def count_minutes(hits: list[Hit]) -> list[tuple[float, int]]:
+    """The minutes of hits, as the second that each begins with, and how many stand there in a row."""
+    found: list[tuple[float, int]] = []
+    hit: Hit
+    at: float
+    minute: float = 0.0
+    times = 0
+    for hit in hits:
+        at = hit.at
+        if not minute <= at < minute + _MINUTE:
+            if times:
+                found.append((minute, times))
+            minute, times = at - at % _MINUTE, 0
+        times += 1
+    if times:
+        found.append((minute, times))
+    return found
 
 
 def record_of(hit: Hit) -> tuple[bytes, bytes, bytes, bytes, bytes]:

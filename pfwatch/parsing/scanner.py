@@ -118,13 +118,12 @@ class Scanner:
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n")
         self._times.expect(reference)
-        block = b"\n" + block
         self.tally.total += self._read_all(block) if self._every_event else self._read(block)
         self._remember(block)
 
     def _read_all(self, block: bytes) -> int:
         """Read every line by itself; gives their number."""
-        rows = compile_form(self._form).findall(block, 0, len(block) - 1)
+        rows = compile_form(self._form).findall(b"\n" + block, 0, len(block))
         steps = iter(rows)
         for row in steps:
             self._cold(Row._make(row), block, len(rows) - length_hint(steps) - 1)
@@ -144,7 +143,7 @@ class Scanner:
 
     def _read_by_pattern(self, block: bytes) -> int:  # noqa: C901 - a call costs as much as the rest of what a line needs
         """Count what is plain, read the rest one by one, each in its turn; gives the number of lines."""
-        rows = cut_pattern(self._form).findall(block, 0, len(block) - 1)
+        rows = cut_pattern(self._form).findall(b"\n" + block, 0, len(block))
         listener, read_time = self._listener, self._times.read
         watch, reused, finished = listener.watch, listener.reused, listener.finished
         clients, failures, messages = listener.clients.rows, listener.failures.rows, listener.messages.rows
@@ -293,23 +292,24 @@ class Scanner:
                     self._cold(Row._make(other.groups(b"")), block, number)
                 else:
                     self._alone = True
-                    self._read(b"\n" + row.other + b"\n")
+                    self._read(row.other + b"\n")
                     self._alone = False
                 return
         self._single.unread(row, "malformed", 1)
 
     def _start_of(self, block: bytes, number: int) -> int:
-        """Where the line with this number begins; every line of a block is one match of its pattern."""
+        """Where the line feed before the line with this number stands; every line is one match of the pattern."""
         if self._starts[0] is not block:
-            self._starts = block, [found.start() for found in re.finditer(rb"\n", block)]
+            self._starts = block, [-1, *(found.start() for found in re.finditer(rb"\n", block))]
         return self._starts[1][number]
 
     def _before(self, block: bytes, end: int) -> _Last | None:
-        """The record that a line repeats which begins at `end`."""
-        while (begin := block.rfind(b"\n", 0, end)) >= 0:
-            line = block[begin:end]
-            if not LAST_REPEATED.fullmatch(line, 1):
-                row = row_of(line)
+        """The record that a line repeats which stands behind the line feed at `end`."""
+        while end >= 0:
+            begin = block.rfind(b"\n", 0, end)
+            line = block[begin + 1 : end]
+            if not LAST_REPEATED.fullmatch(line):
+                row = row_of(b"\n" + line)
                 return _Last(*row[2:7]) if row else None
             end = begin
         return self._last
@@ -318,8 +318,9 @@ class Scanner:
         """Keep what the next block may need: the latest time, and the record that may be repeated."""
         end = len(block) - 1
         self._last = self._before(block, end)
-        while (begin := block.rfind(b"\n", 0, end)) >= 0:
-            row = row_of(block[begin:end])
+        while end >= 0:
+            begin = block.rfind(b"\n", 0, end)
+            row = row_of(b"\n" + block[begin + 1 : end])
             if row:
                 self.last_time = row.time
                 return

@@ -8,6 +8,7 @@ groups. What plain patterns do not need has no steps: references, lazy and neste
 """
 
 from array import array
+from collections.abc import Set as AbstractSet
 from re import _constants as kinds  # type: ignore[attr-defined] # `re` has no public parser, and two would disagree
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any, Final
@@ -141,28 +142,30 @@ class Program:
 
     def _set(self, kind: Any, value: Any) -> int:
         """The number of a set of bytes."""
-        table = bytes(_table(kind, value))
+        table = bytes(map(_bytes(kind, value).__contains__, range(256)))
         if table not in self.sets:
             self.sets.append(table)
         return self.sets.index(table)
 
 
-def _table(kind: Any, value: Any) -> bytearray:
-    """For each byte, 1 where it fits."""
-    table = bytearray(256)
+_EVERY = frozenset(range(256))
+
+
+def _bytes(kind: Any, value: Any) -> AbstractSet[int]:
+    """The bytes that fit."""
     match kind:
-        case kinds.LITERAL | kinds.NOT_LITERAL:
-            table[value] = 1
+        case kinds.LITERAL:
+            return {value}
+        case kinds.NOT_LITERAL:
+            return _EVERY - {value}
         case kinds.ANY:
-            table[ord("\n")] = 1
+            return _EVERY - {ord("\n")}
         case kinds.RANGE:
             begin, end = value
-            table[begin : end + 1] = b"\1" * (end + 1 - begin)
+            return set(range(begin, end + 1))
         case kinds.IN:
-            for item in value[value[0][0] is kinds.NEGATE :]:
-                for byte, fits in enumerate(_table(*item)):
-                    table[byte] |= fits
+            negated = value[0][0] is kinds.NEGATE
+            fit = set[int]().union(*(_bytes(*item) for item in value[negated:]))
+            return _EVERY - fit if negated else fit
         case _:
             raise UnsupportedPatternError(f"it has {kind} in a set")
-    negated = kind in {kinds.NOT_LITERAL, kinds.ANY} or (kind is kinds.IN and value[0][0] is kinds.NEGATE)
-    return bytearray(byte ^ 1 for byte in table) if negated else table

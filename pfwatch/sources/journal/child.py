@@ -6,11 +6,10 @@ to whoever drives it. This file must never know a message, or what is kept of a 
 The form is `-o export`: it says for each value how long it is, so nothing that somebody logged can look like a field.
 """
 
-import asyncio
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pfwatch.sources.journal.lines import DROPPED, FACILITY, FIELDS, LineMaker
 from pfwatch.sources.journal.place import JournalPlace
@@ -39,8 +38,7 @@ class ChildReader:
         self._child: subprocess.Popen[bytes] | None = None
         self._entries = ExportReader()
         self._last = "", 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._readable = asyncio.Event()
+        self.leave: Callable[[], None] = lambda: None
         self.settled = False
         """What was there when the child began has come, as far as one can tell."""
         self.files_changed = False
@@ -51,9 +49,7 @@ class ChildReader:
         child, self._child = self._child, None
         if child is None or child.stdout is None:
             return
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.remove_reader(child.stdout.fileno())
-        self._loop = None
+        self.leave()
         child.kill()
         child.stdout.close()
         child.wait()
@@ -101,17 +97,17 @@ class ChildReader:
         """Cursor and time of the last entry that was pulled."""
         return self._last
 
-    async def wait(self, seconds: float) -> None:
-        """Until something was written, or for so long."""
-        if self._loop is None and self._child is not None and self._child.stdout is not None:
-            self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(self._child.stdout.fileno(), self._readable.set)
-        try:
-            async with asyncio.timeout(seconds):
-                await self._readable.wait()
-        except TimeoutError:
-            self.settled = True
-        self._readable.clear()
+    def fileno(self) -> int | None:
+        """A descriptor that can be read when the child wrote something; None before it was started."""
+        return None if self._child is None or self._child.stdout is None else self._child.stdout.fileno()
+
+    def hear(self) -> bool:
+        """It can be read: there is something, or the child has ended."""
+        return True
+
+    def waited_in_vain(self) -> None:
+        """Nothing came for a while: what was there when the child began has come."""
+        self.settled = True
 
     def _start(self, *where: str) -> None:
         self.close()

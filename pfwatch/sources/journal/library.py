@@ -7,8 +7,6 @@ The package's own iteration turns each field of each entry into a Python value, 
 methods below it that give them as they are have names with an underscore: where one is missing, `get_next` does.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,8 +102,7 @@ class LibraryReader:
         self._follow = follow
         if follow:
             self._reader.fileno()  # from now on libsystemd hears of new files
-        self._rung = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.leave: Callable[[], None] = lambda: None
         self.settled = True
         """What is not there now is not there at all."""
         self.files_changed = False
@@ -113,9 +110,7 @@ class LibraryReader:
 
     def close(self) -> None:
         """Let go of the files."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.remove_reader(self._reader.fileno())
-            self._loop = None
+        self.leave()
         self._reader.close()
 
     def seek_first(self) -> None:
@@ -140,33 +135,30 @@ class LibraryReader:
     def pull(self, lines: LineMaker, count: int) -> int:
         """Put up to `count` entries into `lines`; fewer when there are no more at present. Raises OSError."""
         if self._follow:
-            self._hear()
+            self.hear()
         return lines.pull(self._step, self._fields, self._moment, count)
 
     def place(self) -> tuple[str, int]:
         """Cursor and time of the last entry that was pulled."""
         return self._cursor(), self._moment()
 
-    async def wait(self, seconds: float) -> None:
-        """Until something was written, or for so long."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(self._reader.fileno(), self._hear)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._rung.wait()
-        self._rung.clear()
+    def fileno(self) -> int | None:
+        """A descriptor that can be read when something may have been written."""
+        return int(self._reader.fileno())
 
-    def _hear(self) -> None:
+    def hear(self) -> bool:
+        """It can be read: whether something was written indeed."""
         from systemd.journal import INVALIDATE, NOP
 
         try:
             change = self._reader.process()
         except OSError:  # a file went while it was looked at; the next look tells
             change = INVALIDATE
-        if change != NOP:
-            self._rung.set()
         self.files_changed = self.files_changed or change == INVALIDATE
+        return bool(change != NOP)
+
+    def waited_in_vain(self) -> None:
+        """It is known at every moment what is there."""
 
 
 class _Public:

@@ -5,6 +5,7 @@ Enters: where the journal is. Leaves: a reader. This file must never know what a
 
 import pwd
 import shutil
+from collections.abc import Callable
 from typing import Protocol
 
 from pfwatch.sources.errors import SourceError
@@ -44,8 +45,17 @@ class JournalReader(Protocol):
     def place(self) -> tuple[str, int]:
         """Cursor and time of the last entry that was pulled."""
 
-    async def wait(self, seconds: float) -> None:
-        """Until something was written, or for so long."""
+    leave: Callable[[], None]
+    """Called before the descriptor of `fileno` is closed; whoever listens to it sets this."""
+
+    def fileno(self) -> int | None:
+        """A descriptor that can be read when something may have been written; None while there is none."""
+
+    def hear(self) -> bool:
+        """It can be read: whether something was written indeed."""
+
+    def waited_in_vain(self) -> None:
+        """Nothing was written for a while."""
 
 
 def open_reader(place: JournalPlace, *, follow: bool, library: bool | None = None) -> JournalReader:

@@ -25,6 +25,7 @@ from pfwatch.sources.journal.loss import (
 )
 from pfwatch.sources.journal.place import JournalPlace, find_journal, modified
 from pfwatch.sources.journal.reader import JournalReader, line_maker, open_reader
+from pfwatch.sources.journal.waiting import Waiting
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 from pfwatch.sources.source import Loss
 
@@ -65,6 +66,7 @@ class JournalSource:
         self._find = find
         self._lines = line_maker(settings)
         self._reader: JournalReader | None = None
+        self._waiting: Waiting | None = None
         self._place: JournalPlace | None = None
         self._began = 0.0
         """The time at which this run began to read."""
@@ -104,10 +106,10 @@ class JournalSource:
                     self._looked_inside = True
                     # It reads what was read once more, though much faster: not while others wait.
                     self.losses += await asyncio.to_thread(self.look_inside)
-                if self._reader is None:
+                if self._reader is None or self._waiting is None:
                     await asyncio.sleep(interval * _RETRY)
                 elif self._idle:
-                    await self._reader.wait(interval)
+                    await self._waiting.wait(interval)
                 else:  # other tasks get their turn between two blocks
                     await asyncio.sleep(0)
         finally:
@@ -150,6 +152,7 @@ class JournalSource:
         try:
             self._place = self._find(self._settings.journal)
             self._reader = open_reader(self._place, follow=True, library=self._library)
+            self._waiting = Waiting(self._reader)
             self._look_at_files(None)
             self._begin(self._reader, self._place)
         except (SourceError, OSError) as error:
