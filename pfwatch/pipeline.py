@@ -38,6 +38,8 @@ from pfwatch.records.header import postfix_tag
 from pfwatch.records.losses import read_losses
 from pfwatch.sessions import Sessions
 
+_NEVER = float("inf")
+
 
 class Settings(msgspec.Struct, frozen=True):
     """What the core can be told."""
@@ -72,7 +74,7 @@ class Pipeline:
         self, settings: Settings, *, keep: bool = False, every_event: bool = False, whole: bool = True
     ) -> None:
         """With `keep`, changes are collected for `drain`; with `every_event`, lines that only count are events, too;
-        without `whole`, notifications have outlines of their incidents, which suffice for a subject line.
+        without `whole`, incidents are known by number and time alone, which suffices for a subject line.
         """
         self.counters = Counters()
         self._settings = settings
@@ -80,14 +82,14 @@ class Pipeline:
         self._every_event = every_event
         self._sessions = Sessions(keep=keep)
         self._logs: dict[str, LogReader] = {}
-        self._detector = Detector(settings.detection, keep=keep)
+        self._detector = Detector(settings.detection, keep=keep, texts=whole)
         self._planner = Planner(settings.alerts, self._detector, whole=whole)
         self._dropped: dict[tuple[str, str], int] = {}
         """Metric and rule -> how much of it is counted."""
         self._saved_logs: dict[bytes, bytes] = {}
         self._released: dict[bytes, bytes | None] = {}
         """States of logs that are gone since the last `drain`; None: not to be kept."""
-        self._wake_at = float("inf")
+        self._wake_at = _NEVER
 
     def feed(self, block: bytes, source: str, reference: float, clock: float | None = None) -> Outcome:
         """Read whole lines of a source.
@@ -225,22 +227,19 @@ class Pipeline:
     def _pass_time(self, now: float, outcome: Outcome, clock: float | None) -> None:
         """Let the deadlines up to `now` happen, each in its turn."""
         detector, planner = self._detector, self._planner
-        while self._wake_at <= now:
-            ends, tells = detector.next_deadline(), planner.next_deadline()
-            due = min(ends, tells)
-            if due == float("inf"):
-                self._wake_at = due
-                return
-            if due <= now:
-                if ends <= due:
-                    changes = detector.tick(due)
-                    if changes:
-                        outcome.changes += changes
-                        outcome.notifications += planner.feed(changes, clock)
-                        tells = planner.next_deadline()
-                if tells <= due:
-                    outcome.notifications += planner.tick(due, clock)
-            self._wake_at = min(detector.next_deadline(), planner.next_deadline())
+        ends, tells = detector.next_deadline(), planner.next_deadline()
+        while (due := min(ends, tells)) <= now and due < _NEVER:
+            if ends <= due:
+                changes = detector.tick(due)
+                if changes:
+                    outcome.changes += changes
+                    outcome.notifications += planner.feed(changes, clock)
+                    tells = planner.next_deadline()
+                ends = detector.next_deadline()
+            if tells <= due:
+                outcome.notifications += planner.tick(due, clock)
+                tells = planner.next_deadline()
+        self._wake_at = due
 
     def _count(self, source: str, log: LogReader, outcome: Outcome) -> None:
         """Add a block's lines to the counters."""

@@ -53,10 +53,12 @@ class _Wanted(NamedTuple):
 class Detector:
     """Watches every subject under every enabled rule."""
 
-    def __init__(self, settings: DetectionSettings, *, keep: bool = False) -> None:
-        """With `keep`, changes are collected for `drain`."""
+    def __init__(self, settings: DetectionSettings, *, keep: bool = False, texts: bool = True) -> None:
+        """With `keep`, changes are collected for `drain`; without `texts`, incidents are known by number and time
+        alone, which costs less.
+        """
+        self._texts = texts
         self._settings = settings
-        allowed = Networks(settings.allow)
         self._watched: dict[str, Watched] = {}
         self._open: dict[Key, Row] = {}
         """The rows of open incidents, in the order of opening."""
@@ -73,7 +75,7 @@ class Detector:
             if numbers is None or not numbers.enabled:
                 continue
             rows = Rows(rule.name, settings.max_subjects, keep=keep)
-            watched = Watched(rule.name, numbers, rows, (allowed, Networks(numbers.allow)), rule.hits)
+            watched = Watched(rule.name, numbers, rows, Networks((*settings.allow, *numbers.allow)), rule.hits, texts)
             self._watched[rule.name] = watched
             for kind in rule.hits:
                 self._wanted_hits.setdefault(kind, []).append(rows)
@@ -94,7 +96,7 @@ class Detector:
             if weight:
                 subject = watched.subject(client.ip)
                 if subject is not None:
-                    changes = [*changes, *self._count(watched, subject, event, weight, facts(event))]
+                    changes = [*changes, *self._count(watched, subject, event, weight, facts)]
         return changes
 
     def count_hits(self, events: list[Any], begin: int, until: float) -> tuple[int, Sequence[Change]]:
@@ -188,6 +190,7 @@ class Detector:
             for row in watched.rows:
                 watch = watched.settled(row)
                 row.left = watch.room(watched.numbers.threshold)
+                row.bare = watch.opened is not None and not self._texts
                 if watch.opened is not None:
                     opened.append((watch.opened, row.subject, row))
             self._open.update(((name, subject), row) for _, subject, row in sorted(opened, key=itemgetter(0, 1)))
@@ -219,6 +222,7 @@ class Detector:
                 what = "opened"
                 watch.open(watched.name, row.subject, at)
                 self._open[key] = row
+                row.bare = not self._texts
                 watched.open += 1
                 heapq.heappush(self._ends, (at + numbers.window, key))
         elif watch.mark is not None and watch.count >= watch.mark:
@@ -231,23 +235,27 @@ class Detector:
         """Drop the subjects that were last seen before the window; their rows stand in the order of last sight."""
         window = self._watched[rows.rule].numbers.window
         while (row := rows.oldest()) is not None:
-            if row.watch is not None and row.watch.opened is not None:
-                rows.quiet_at = at + 1  # it moves on, or ends, in its time
-                break
             if row.last > at - window:
                 rows.quiet_at = row.last + window
+                break
+            if row.watch is not None and row.watch.opened is not None:
+                rows.quiet_at = at + 1  # it moves on, or ends, in its time
                 break
             rows.drop(row)
             row.watch, row.waiting = None, []
 
-    def _count(self, watched: Watched, subject: str, event: Any, weight: int, facts: Facts) -> Sequence[Change]:
+    def _count(
+        self, watched: Watched, subject: str, event: Any, weight: int, facts: Callable[[Any], Facts]
+    ) -> Sequence[Change]:
         envelope, rows = event.envelope, watched.rows
         row, changes = rows.of_subject.get(subject), list[Change]()
         if row is None:
             changes += self._make_room(watched, envelope.at)
             row = rows.add(subject, watched.numbers.threshold, Watch(envelope.host))
         watch = watched.read(row)
-        watch.add(envelope, event.client, weight, facts, watched.numbers.window)
+        watch.add(envelope.at, weight, watched.numbers.window)
+        if self._texts:
+            watch.tell(envelope, event.client, weight, facts(event))
         row.last = watch.last
         rows.touch(row)
         if envelope.at >= rows.quiet_at:

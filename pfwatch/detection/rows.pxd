@@ -7,11 +7,11 @@ from pfwatch.parsing.hits cimport Hit
 
 cdef class Row:
     cdef readonly str subject
-    cdef public Py_ssize_t left
+    cdef public Py_ssize_t left, unkept
     cdef public double last, earliest
     cdef public list waiting
     cdef public object watch
-    cdef public bint gone
+    cdef public bint gone, bare
     cdef Row older, younger
 
 
@@ -26,6 +26,7 @@ cdef class Rows:
     cdef readonly Row ring
     @cython.locals(older=Row, younger=Row, row=Row)
     cpdef touch(self, Row row)
+    cpdef Py_ssize_t hang_up(self, Row row, Hit hit)
     cpdef drop(self, Row row)
     @cython.locals(ring=Row, youngest=Row)
     cdef _hang_in(self, Row row)

@@ -25,7 +25,19 @@ _NOBODY: tuple["Rows", ...] = ()
 class Row:
     """A subject. `watch` is what is known of him, up to the hits that wait; None before anybody looked."""
 
-    __slots__ = ("earliest", "gone", "last", "left", "older", "subject", "waiting", "watch", "younger")
+    __slots__ = (
+        "bare",
+        "earliest",
+        "gone",
+        "last",
+        "left",
+        "older",
+        "subject",
+        "unkept",
+        "waiting",
+        "watch",
+        "younger",
+    )
 
     def __init__(self, subject: str, left: int, watch: Watch | None, last: float) -> None:
         self.subject, self.left, self.watch = subject, left, watch
@@ -33,7 +45,11 @@ class Row:
         """Seconds since the epoch."""
         self.waiting: list[Hit] = []
         self.earliest = NEVER
-        """Of those that wait."""
+        """When the first of those came that wait."""
+        self.unkept = 0
+        """How many more wait, of which nobody wants to know anything else."""
+        self.bare = False
+        """No hits are kept from now on."""
         self.gone = False
         self.older: Row | None = None
         self.younger: Row | None = None
@@ -95,6 +111,18 @@ class Rows:
             self._hang_in(row)
         if self.keep:
             self.changed.add(row.subject)
+
+    def hang_up(self, row: Row, hit: Hit) -> int:
+        """Let a hit wait in its row. Gives the bytes that it takes."""
+        self.touch(row)
+        row.left -= 1
+        row.last = max(row.last, hit.at)
+        row.earliest = min(row.earliest, hit.at)
+        if row.bare:
+            row.unkept += 1
+            return 0
+        row.waiting.append(hit)
+        return _HIT + len(hit.tail)
 
     def drop(self, row: Row) -> None:
         """Remove a row; what it holds is to be taken out of it, for clients still lead to it."""
@@ -195,14 +223,9 @@ def count_hits(
                 row = looker.meet(rows, hit, row.subject, changes)
                 if row is None:
                     continue
-            rows.touch(row)
-            row.waiting.append(hit)
-            row.left -= 1
-            row.last = max(row.last, hit.at)
-            row.earliest = min(row.earliest, hit.at)
+            room -= rows.hang_up(row, hit)
             if hit.at >= rows.quiet_at:
                 looker.forget_quiet(rows, hit.at)
             if row.left <= 0:
                 changes += looker.look(rows, row, hit.at)
-            room -= _HIT + len(hit.tail)
     return number, room, changes

@@ -76,15 +76,20 @@ class Watch(msgspec.Struct):
     late: list[Any] = []
     """Those of them that are evidence."""
 
-    def count_hits(self, hits: list[Hit], earliest: float, last: float, numbers: RuleSettings) -> None:
-        """Count hits, the earliest of which came then; `last` is the latest of all that there were."""
+    def count_hits(
+        self, hits: list[Hit], number: int, earliest: float, last: float, numbers: RuleSettings, *, keep: bool
+    ) -> None:
+        """Count so many hits, the earliest of which came then; `last` is the latest of all that there were. With `keep`
+        they are kept until somebody wants to know what they tell. Only of an incident there may be more than `hits`.
+        """
         self.last = last
         if self.opened is None and last - min(earliest, self.hits[0][0] if self.hits else earliest) >= numbers.window:
-            self._count_leaving(hits, numbers.window)
+            self._count_leaving(hits, numbers.window, keep=keep)
             return
         self.first = min(self.first, earliest) if self.count else earliest
-        self.count += len(hits)
-        self.unread = self.unread + hits if self.unread else hits
+        self.count += number
+        if keep:
+            self.unread = self.unread + hits if self.unread else hits
         if self.opened is None and self.count < numbers.threshold:  # else it opens now
             self.hits += [(hit.at, 1) for hit in hits]
 
@@ -135,7 +140,7 @@ class Watch(msgspec.Struct):
             given_up += 1
         return given_up
 
-    def _count_leaving(self, hits: list[Hit], window: int) -> None:
+    def _count_leaving(self, hits: list[Hit], window: int, *, keep: bool) -> None:
         """Count hits below the threshold where some may leave the window."""
         for hit in hits:
             at = hit.at
@@ -144,7 +149,8 @@ class Watch(msgspec.Struct):
             if not self.count or at < self.first:
                 self.first = at
             self.count += 1
-            self.unread.append(hit)
+            if keep:
+                self.unread.append(hit)
 
     def _add_hits(self, hits: Hits, alike: list[tuple[tuple[Hits, bytes, bytes], int]], told: Pairs) -> None:
         """Add what is told of hits that have nearly all in common."""
@@ -155,9 +161,8 @@ class Watch(msgspec.Struct):
             for text, (_, times) in zip(column, alike, strict=True):
                 self._add_facts(((field, read_text(text)),), times)
 
-    def add(self, envelope: Envelope, client: Client, weight: int, facts: Facts, window: int) -> None:
+    def add(self, at: float, weight: int, window: int) -> None:
         """Count one event, behind the hits that waited."""
-        at = envelope.at
         if self.opened is None:
             self._forget(at - window)
             self.hits.append((at, weight))
@@ -166,6 +171,10 @@ class Watch(msgspec.Struct):
         if at > self.last:
             self.last = at
         self.count += weight
+
+    def tell(self, envelope: Envelope, client: Client, weight: int, facts: Facts) -> None:
+        """Keep what an event tells that was counted, behind the hits that were read."""
+        at = envelope.at
         if client is self.client and (envelope.service, envelope.daemon) == self.service:
             self.same += weight
         else:

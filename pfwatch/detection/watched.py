@@ -21,8 +21,10 @@ class Watched(msgspec.Struct):
     name: str
     numbers: RuleSettings
     rows: Rows
-    allowed: tuple[Networks, ...]
+    allowed: Networks
     told: Told
+    texts: bool
+    """Keep what hits and events tell."""
     subjects: dict[str, str | None] = {}
     """Address -> whom it is counted as; None where it is allowed."""
     open: int = 0
@@ -36,18 +38,18 @@ class Watched(msgspec.Struct):
             return self.subjects[ip]
         if len(self.subjects) >= _REMEMBERED:
             self.subjects.clear()
-        subject = None if any(ip in networks for networks in self.allowed) else subject_of(ip)
+        subject = None if ip in self.allowed else subject_of(ip)
         self.subjects[ip] = subject
         return subject
 
     def settled(self, row: Row) -> Watch:
         """What is known of a subject, every hit counted."""
-        watch, waiting = row.watch, row.waiting
+        watch, waiting, unkept = row.watch, row.waiting, row.unkept
         if watch is None:
             watch = row.watch = Watch(waiting[0].hits.host.decode("utf-8", "backslashreplace"))
-        if waiting:
-            earliest, row.waiting, row.earliest = row.earliest, [], NEVER
-            watch.count_hits(waiting, earliest, row.last, self.numbers)
+        if waiting or unkept:
+            earliest, row.waiting, row.earliest, row.unkept = row.earliest, [], NEVER, 0
+            watch.count_hits(waiting, len(waiting) + unkept, earliest, row.last, self.numbers, keep=self.texts)
         return watch
 
     def read(self, row: Row) -> Watch:
