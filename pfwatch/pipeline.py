@@ -80,6 +80,7 @@ class Pipeline:
         self._settings = settings
         self._keep = keep
         self._every_event = every_event
+        self._whole = whole
         self._sessions = Sessions(keep=keep)
         self._logs: dict[str, LogReader] = {}
         self._detector = Detector(settings.detection, keep=keep, texts=whole)
@@ -198,7 +199,12 @@ class Pipeline:
         if log is None:
             settings = self._settings
             log = self._logs[source] = LogReader(
-                self._sessions, settings.zone, settings.year, every_event=self._every_event, dovecot=settings.dovecot
+                self._sessions,
+                settings.zone,
+                settings.year,
+                every_event=self._every_event,
+                dovecot=settings.dovecot,
+                bare=not self._whole,
             )
             if source.encode() in self._saved_logs:
                 log.restore(self._saved_logs[source.encode()])

@@ -13,6 +13,7 @@ from pfwatch.detection.settings import SHIPPED, DetectionSettings
 from pfwatch.parsing.hits import built
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.sources.lines import LineCutter
+from tests.bench.generate import generate
 from tests.samples.logs import REFERENCE, VERSIONS, logs, richest_mix
 
 CUTS = 1000
@@ -308,3 +309,18 @@ def test_a_record_out_of_order_is_told_alike_wherever_the_log_is_cut() -> None:
         one.feed(block)
     one.add(one.pipeline.finish())
     assert one.told() == other.told()
+
+
+@pytest.mark.parametrize("subjects", [20_000, 30])
+def test_without_their_texts_the_story_of_incidents_is_the_same(subjects: int) -> None:
+    story = b"".join(generate(20_000, "attack", seed=3, distinct_clients=400)) + b"".join(logs("3.10").values())
+    settings = msgspec.structs.replace(SETTINGS, detection=DetectionSettings(max_subjects=subjects, rules=QUICK))
+    told = []
+    for whole in (True, False):
+        pipeline, heard = Pipeline(settings, whole=whole), list[object]()
+        for outcome in (pipeline.feed(story, "log", REFERENCE), pipeline.finish()):
+            heard += [(one.what, one.key, one.at, one.incident) for one in outcome.changes]
+            heard += [(one.id, one.at, one.reason, one.subject_line) for one in outcome.notifications]
+        told.append((heard, pipeline.counters.shown().counters))
+    assert told[0] == told[1]
+    assert len(told[0][0]) > 300

@@ -580,9 +580,10 @@ cdef class PlainReader:
             node.hits = form.hits(origin, text_of(body, marks[2 * form.client]))
         return node
 
-    def read(self, bytes block, Steps begin, Steps tagged, Steps behind, listener):
+    def read(self, bytes block, Steps begin, Steps tagged, Steps behind, listener, bint bare):
         """Read a block of lines, each with its line feed; `begin` are the steps of a header up to
         the host, with the time as their group, `tagged` those of host and tag, `behind` those of pid and queue id.
+        Hits are `bare` where nobody wants to know more of them than who and when.
 
         Gives how many lines there are, how many of them are hits, nobody's, and not plain.
         """
@@ -688,15 +689,19 @@ cdef class PlainReader:
                                 if watch and at != ticked:
                                     listener.tick(at)
                                     ticked = at
-                                pid = self._text(header[PID_END - 1], header[PID_END])
-                                queue_id = b""
-                                if header[QUEUE_END] != NULL:
-                                    queue_id = self._text(header[QUEUE_END - 1], header[QUEUE_END])
+                                pid = queue_id = b""
+                                if form.failed_login or not bare:
+                                    pid = self._text(header[PID_END - 1], header[PID_END])
                                 hit = Hit.__new__(Hit)
                                 hit.hits, hit.moment, hit.at = node.hits, moment, at
-                                hit.time, hit.pid, hit.queue_id = latest, pid, queue_id
                                 hit.client = self._text(marks[2 * form.client], marks[2 * form.client + 1])
-                                hit.tail = self._text(marks[2 * form.client + 1], line_end)
+                                if bare:
+                                    hit.time = hit.pid = hit.queue_id = hit.tail = b""
+                                else:
+                                    if header[QUEUE_END] != NULL:
+                                        queue_id = self._text(header[QUEUE_END - 1], header[QUEUE_END])
+                                    hit.time, hit.pid, hit.queue_id = latest, pid, queue_id
+                                    hit.tail = self._text(marks[2 * form.client + 1], line_end)
                                 finished.append(hit)
                                 if form.failed_login:
                                     process = (origin.host, origin.tag, pid)

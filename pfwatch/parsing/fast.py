@@ -35,8 +35,13 @@ class FastReader:
         times: TimeReader,
         not_plain: Callable[..., None],
         tally: Callable[[], Tally],
+        *,
+        bare: bool,
     ) -> None:
-        """`not_plain` reads a line that is not plain; `tally` is asked for what counts are to be added to."""
+        """`not_plain` reads a line that is not plain; `tally` is asked for what counts are to be added to. Hits are
+        `bare` where nobody wants to know more of them than who and when.
+        """
+        self._bare = bare
         self._programs = programs
         self._tally = tally
         self._reader = PlainReader(self._learn, not_plain, self._make_room, times.read)
@@ -46,7 +51,7 @@ class FastReader:
         and of lines that are not plain. None where the form has no steps.
         """
         steps = _header_steps(form)
-        return self._reader.read(block, *steps, listener) if steps else None
+        return self._reader.read(block, *steps, listener, self._bare) if steps else None
 
     def gather(self, tally: Tally) -> None:
         """Move the counts into a tally."""
@@ -75,14 +80,15 @@ class FastReader:
 
     def _plain_form(self, form: Form, program: Tag) -> Any:
         rule, plain = form.rule, form.plain
+        key, noted = key_of(form), rule.noted[-1] if rule.notes else None
         return PlainForm(
             form,
-            _steps_of(body_pattern(form)),
-            key_of(form),
+            _steps_of(body_pattern(form), frozenset({"client", noted, *key, *rule.spread})),
+            key,
             judge=plain.judge,
             hits=(lambda origin, head: Hits(form, origin.host, origin.tag, *program, head)) if plain.hit else None,
             measure=rule.measure,
-            noted=rule.noted[-1] if rule.notes else None,
+            noted=noted,
         )
 
 
@@ -96,5 +102,5 @@ def _header_steps(form: str) -> "tuple[Steps, Steps, Steps] | None":
 
 
 @lru_cache(maxsize=256)
-def _steps_of(pattern: str) -> "Steps":
-    return Steps(Program(pattern.encode("latin-1")))
+def _steps_of(pattern: str, groups: frozenset[str | None] | None = None) -> "Steps":
+    return Steps(Program(pattern.encode("latin-1"), groups))

@@ -52,10 +52,12 @@ class Scanner:
         dovecot: bool = False,
         tell_unread: bool = False,
         fast: bool = BUILT,
+        bare: bool = False,
     ) -> None:
         """Tell `listener` what happens; with `every_event`, tell it every line and count none; with `dovecot`, read
         Dovecot's lines, too; with `tell_unread`, tell it the lines of Postfix that no rule reads, too; with `fast`,
-        read plain lines by compiled code, which has the same result.
+        read plain lines by compiled code, which has the same result; `bare` hits may lack what nobody needs who only
+        counts them.
         """
         self.last_time = b""
         self._listener = listener
@@ -66,7 +68,9 @@ class Scanner:
             listener, times, every_event=every_event, dovecot=dovecot, tell_unread=tell_unread or every_event
         )
         self._readings = Readings(self._single.programs)
-        self._fast = FastReader(self._single.programs, times, self._not_plain, lambda: self.tally) if fast else None
+        self._fast = (
+            FastReader(self._single.programs, times, self._not_plain, lambda: self.tally, bare=bare) if fast else None
+        )
         self._plain = 0
         """Plain lines whose counts are not gathered yet."""
         self._alone = False

@@ -8,6 +8,7 @@ groups. What plain patterns do not need has no steps: references, lazy and neste
 """
 
 from array import array
+from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from re import _constants as kinds  # type: ignore[attr-defined] # `re` has no public parser, and two would disagree
 from re import _parser  # type: ignore[attr-defined]
@@ -38,8 +39,10 @@ class UnsupportedPatternError(Exception):
 class Program:
     """Steps, and what they refer to."""
 
-    def __init__(self, pattern: bytes) -> None:
-        """Raises UnsupportedPatternError."""
+    def __init__(self, pattern: bytes, groups: Collection[str | None] | None = None) -> None:
+        """Of named groups only `groups` are noted, where not all are wanted: each costs two steps. Raises
+        UnsupportedPatternError.
+        """
         self.code = array("i")
         """Steps, each with its operands:
 
@@ -57,6 +60,7 @@ class Program:
         if parsed.state.groups > MOST_GROUPS:
             raise UnsupportedPatternError("it has too many groups")
         self.most_groups: int = parsed.state.groups - 1
+        self._unnoted = {number for name, number in self.groups.items() if groups is not None and name not in groups}
         self._all(parsed)
         self._step(MATCH)
 
@@ -122,7 +126,7 @@ class Program:
     def _group(self, number: int | None, add: int, remove: int, inner: Any) -> None:
         if add or remove:
             raise UnsupportedPatternError("it has flags of its own")
-        if number is None:
+        if number is None or number in self._unnoted:
             self._all(inner)
             return
         self._step(MARK, 2 * number)

@@ -149,7 +149,7 @@ def test_a_block_without_its_line_feeds_is_refused(block: bytes) -> None:
     reader = PlainReader(lambda text: Origin(text, b"", b"", (), (), foreign=True), print, print, lambda _text: None)
     steps = Steps(Program(b"x"))
     with pytest.raises(ValueError, match="line feed"):
-        reader.read(block, steps, steps, steps, Sessions())
+        reader.read(block, steps, steps, steps, Sessions(), False)
 
 
 def test_the_last_line_may_lack_its_line_feed() -> None:
