@@ -14,6 +14,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = (
     Path("pfwatch/parsing/compiled.pyx"),
+    Path("pfwatch/sources/journal/native.pyx"),
     # These two are Python; the .pxd beside each says what C makes of it.
     Path("pfwatch/parsing/hits.py"),
     Path("pfwatch/detection/rows.py"),
@@ -39,7 +40,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
         except Exception as error:
             if os.environ.get("PFWATCH_COMPILED", "0") != "0":
                 raise
-            self.app.display_warning(f"pfwatch reads logs by Python alone, about half as fast: {error}")
+            self.app.display_warning(f"pfwatch reads logs by Python alone, at less than half the speed: {error}")
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True

@@ -18,7 +18,7 @@ import pytest
 
 from pfwatch.records.header import row_of
 from pfwatch.records.time import TimeReader
-from pfwatch.sources.journal.library import is_available
+from pfwatch.sources.journal.library import COMPILED, has_package, is_available
 
 REMOTE = Path("/usr/lib/systemd/systemd-journal-remote")
 JOURNALD = Path("/usr/lib/systemd/systemd-journald")
@@ -37,8 +37,10 @@ def _can_unshare() -> bool:
 needs_files = pytest.mark.skipif(
     not REMOTE.exists(), reason="no systemd-journal-remote: apt-get install systemd-journal-remote"
 )
-needs_library = pytest.mark.skipif(
-    not is_available(),
+needs_library = pytest.mark.skipif(not is_available(), reason="neither compiled code nor systemd-python is there")
+needs_compiled = pytest.mark.skipif(not COMPILED, reason="nothing is compiled, or there is no libsystemd")
+needs_package = pytest.mark.skipif(
+    not has_package(),
     reason="no systemd-python: apt-get install libsystemd-dev pkg-config gcc, then pip install 'pfwatch[journal]'",
 )
 needs_journalctl = pytest.mark.skipif(

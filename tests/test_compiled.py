@@ -20,7 +20,7 @@ from pfwatch import cli
 
 class AsPython:
     def find_spec(self, name, path=None, target=None):
-        if name == "pfwatch.parsing.compiled":
+        if name in ("pfwatch.parsing.compiled", "pfwatch.sources.journal.native"):
             raise ImportError(name)
         if name in ("pfwatch.parsing.hits", "pfwatch.detection.rows"):
             source = pathlib.Path(path[0], name.rpartition(".")[2] + ".py")
@@ -63,6 +63,7 @@ def test_what_is_compiled_is_what_the_source_says() -> None:
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     for source in (
         "parsing/compiled.pyx",
+        "sources/journal/native.pyx",
         "parsing/hits.pxd",
         "parsing/hits.py",
         "detection/rows.pxd",

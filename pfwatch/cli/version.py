@@ -15,6 +15,6 @@ def version() -> None:
     click.echo(f"pfwatch {__version__} (Python {platform.python_version()})")
     if not BUILT:
         click.echo(
-            "It reads logs by Python alone, about half as fast as by compiled code: there was no C compiler "
+            "It reads logs by Python alone, at less than half the speed of compiled code: there was no C compiler "
             "when it was installed. On Debian: apt-get install gcc python3-dev, then install pfwatch again."
         )

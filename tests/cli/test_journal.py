@@ -38,7 +38,7 @@ def test_replay_of_a_journal_is_that_of_the_log(journal: Path, tmp_path: Path) -
     by_file = json.loads(pfwatch("replay", "--json", log).stdout)
     for ways in ([journal], [journal / "x.journal"], [f"--journal={journal}"]):
         done = pfwatch("replay", "--json", *ways)
-        assert "1 entry of the journal says to be of Postfix, and another program wrote it" in done.stderr
+        assert "1 entry of the journal claims to be Postfix's, and another program wrote it" in done.stderr
         by_journal = json.loads(done.stdout)
         for key in ("counts", "incidents", "notifications"):
             assert by_journal[key] == by_file[key]

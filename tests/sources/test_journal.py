@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.position import Block, JournalPosition
 from pfwatch.sources.errors import SourceError
+from pfwatch.sources.journal import library as library_reader
 from pfwatch.sources.journal.child import ExportReader
 from pfwatch.sources.journal.cursor import is_same_entry
 from pfwatch.sources.journal.finished import read_journal
@@ -28,19 +30,34 @@ from tests.journals import (
     Fields,
     exported,
     fields,
+    needs_compiled,
     needs_files,
     needs_journalctl,
     needs_library,
+    needs_package,
     of_lines,
     write_journal,
 )
 from tests.samples.logs import logs
 
 AT = 1_795_435_200 * SECOND
-BOTH_WAYS = [
-    pytest.param(True, marks=needs_library, id="library"),
-    pytest.param(False, marks=needs_journalctl, id="child"),
-]
+EVERY_WAY = pytest.mark.parametrize(
+    "library",
+    [
+        pytest.param("compiled", marks=needs_compiled),
+        pytest.param("package", marks=needs_package),
+        pytest.param("child", marks=needs_journalctl),
+    ],
+    indirect=True,
+)
+
+
+@pytest.fixture
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """How the journal is read."""
+    if request.param == "package":
+        monkeypatch.setattr(library_reader, "COMPILED", False)
+    return bool(request.param != "child")
 
 
 def settings(directory: Path, *, dovecot: bool = False) -> SourceSettings:
@@ -244,7 +261,7 @@ def test_the_export_format_comes_in_any_pieces() -> None:
 
 
 @needs_files
-@pytest.mark.parametrize("library", BOTH_WAYS)
+@EVERY_WAY
 def test_a_journal_gives_the_lines_that_the_log_of_the_same_time_has(tmp_path: Path, library: bool) -> None:
     log = logs("3.7")["injection.rfc3339.log"]
     write_journal(tmp_path / "x.journal", of_lines(log.splitlines()))
@@ -264,7 +281,7 @@ def test_a_journal_gives_the_lines_that_the_log_of_the_same_time_has(tmp_path: P
 
 
 @needs_files
-@pytest.mark.parametrize("library", BOTH_WAYS)
+@EVERY_WAY
 def test_what_the_journal_dropped_is_read_in_its_own_words_and_nobody_elses(tmp_path: Path, library: bool) -> None:
     dropped = b"Suppressed 4711 messages from postfix@-.service"
     journald: Fields = {"SYSLOG_IDENTIFIER": "systemd-journald", "SYSLOG_PID": None, "_COMM": "systemd-journal"}
@@ -282,26 +299,51 @@ def test_what_the_journal_dropped_is_read_in_its_own_words_and_nobody_elses(tmp_
     assert [(loss.reason, loss.lines) for loss in losses] == [("rate_limited", 4711)]
 
 
+def odd_entries(number: int) -> Iterator[Fields]:
+    """Of many writers, with fields that are missing, empty, long or no text, and messages of any kind."""
+    dice = random.Random(5)
+    messages = (b"", b"connect from unknown[192.0.2.7]", b"a\nb", b"\n", b"\xff\0", b"x" * 3000, b"x" * 70_000, None)
+    some = {
+        "SYSLOG_IDENTIFIER": ("postfix/smtpd", "postfix/qmgr", "dovecot", "cron", "", None, "postfix/smtpd[1]", "p\nq"),
+        "SYSLOG_PID": (1, 22, "", None, "x", "1" * 500),
+        "_UID": (104, 0, 1000, None, ""),
+        "_EXE": (f"{DAEMONS}/smtpd", f"{DAEMONS}/qmgr", "/usr/bin/logger", "", None),
+        "_COMM": ("smtpd", "logger", None),
+        "_TRANSPORT": ("syslog", "journal", "driver", None),
+        "_HOSTNAME": ("mx1", "", None, "a b"),
+    }
+    for one in range(number):
+        at = AT + one * 700_001
+        others = {name: dice.choice(values) for name, values in some.items() if dice.random() < 0.3}
+        yield fields(b"", at, **others) | {"MESSAGE": dice.choice(messages)}
+
+
 @needs_files
 @needs_library
-def test_the_documented_methods_give_the_same_as_the_fast_ones(tmp_path: Path) -> None:
-    write_journal(tmp_path / "x.journal", [*numbered(0, 50), fields(b"a\nb\xff", AT + 99 * SECOND)])
+def test_every_way_through_the_library_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_journal(tmp_path / "x.journal", [*numbered(0, 50), *odd_entries(1500), *numbered(4000, 4050)])
     found = []
-    for fast in (True, False):
+    for compiled, fast in ((library_reader.COMPILED, True), (False, True), (False, False)):
+        if not compiled and not library_reader.has_package():
+            continue
+        monkeypatch.setattr(library_reader, "COMPILED", compiled)
         reader = LibraryReader(find_journal(JournalSettings(directory=str(tmp_path))), follow=False, fast=fast)
-        maker = LineMaker(JournalSettings(), 65536)
+        maker = LineMaker(JournalSettings(dovecot=True), 2000, owner=104)
         reader.seek_first()
-        assert reader.pull(maker, 40) == 40
-        middle = reader.place()
-        assert reader.pull(maker, 40) == 11
-        found.append((maker.take(), middle, reader.place()))
+        told: list[object] = []
+        for wanted in (40, 1000, 1, 2000):
+            told += [reader.pull(maker, wanted), reader.place(), maker.take(), maker.forged, maker.forgery]
+        found.append(told)
         reader.close()
-    assert found[0] == found[1]
-    assert found[0][0].count(b"\n") == 51
+    assert all(told == found[0] for told in found)
+    lines = b"".join(one for one in found[0] if isinstance(one, bytes)).splitlines()
+    assert len(lines) > 500
+    assert {len(line) for line in lines if b"xxx" in line} == {2000}
+    assert any(line.endswith(b"a#012b") for line in lines)
 
 
 @needs_files
-@pytest.mark.parametrize("library", BOTH_WAYS)
+@EVERY_WAY
 async def test_reading_goes_on_behind_the_last_entry_that_was_read(tmp_path: Path, library: bool) -> None:
     write_journal(tmp_path / "x.journal", numbered(0, 20))
     early = JournalSource(settings(tmp_path), now=lambda: AT / SECOND, library=library)
@@ -318,7 +360,7 @@ async def test_reading_goes_on_behind_the_last_entry_that_was_read(tmp_path: Pat
 
 
 @needs_files
-@pytest.mark.parametrize("library", BOTH_WAYS)
+@EVERY_WAY
 async def test_a_first_start_reads_back_as_far_as_it_is_told(tmp_path: Path, library: bool) -> None:
     write_journal(tmp_path / "x.journal", numbered(0, 100))
     wanted = SourceSettings(journal=JournalSettings(directory=str(tmp_path)), first_read=10, poll_interval=0.01)
@@ -329,7 +371,7 @@ async def test_a_first_start_reads_back_as_far_as_it_is_told(tmp_path: Path, lib
 
 
 @needs_files
-@pytest.mark.parametrize("library", BOTH_WAYS)
+@EVERY_WAY
 async def test_what_was_vacuumed_unread_is_measured_and_nothing_is_read_twice(tmp_path: Path, library: bool) -> None:
     path = write_journal(tmp_path / "x.journal", numbered(0, 100))
     source = JournalSource(settings(tmp_path), now=lambda: AT / SECOND, library=library)
@@ -344,7 +386,7 @@ async def test_what_was_vacuumed_unread_is_measured_and_nothing_is_read_twice(tm
 
 
 @needs_files
-@pytest.mark.parametrize("library", BOTH_WAYS)
+@EVERY_WAY
 async def test_an_unknown_cursor_goes_on_by_its_time_and_says_so(tmp_path: Path, library: bool) -> None:
     write_journal(tmp_path / "x.journal", numbered(0, 100))
     made_up = f"s={'1' * 32};i=5;b={'2' * 32};m=5;t=5;x=5"
@@ -373,7 +415,7 @@ def test_an_entry_that_was_copied_from_run_to_var_is_the_same() -> None:
 
 
 @needs_files
-@pytest.mark.parametrize("library", BOTH_WAYS)
+@EVERY_WAY
 @pytest.mark.parametrize(
     ("damage", "said"),
     [

@@ -1,4 +1,4 @@
-"""Reads a journal through `journalctl`, for machines without the package systemd-python.
+"""Reads a journal through `journalctl`, for machines where neither compiled code nor systemd-python is there.
 
 Enters: where the journal is, and where to begin. Leaves: entries, put into a `LineMaker`; the same as `LibraryReader`
 to whoever drives it. This file must never know a message, or what is kept of a place.

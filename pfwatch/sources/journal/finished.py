@@ -5,6 +5,7 @@ Enters: the settings. Leaves: blocks without positions. This file must never kno
 
 import time
 from collections.abc import Callable, Iterator
+from threading import Thread
 
 from pfwatch.position import Block
 from pfwatch.sources.errors import SourceError
@@ -35,6 +36,7 @@ def read_journal(
     reader = open_reader(place, follow=False, library=library)
     lines, name = line_maker(settings), settings.journal.name
     held = b""
+    ends = _Ends(place if isinstance(reader, LibraryReader) else None)
     try:
         reader.seek_first()
         while _pull(reader, lines, name):
@@ -49,17 +51,30 @@ def read_journal(
         yield Block(name, held, now(), None)
     if held or last:
         yield Block(name, last or held, now(), None, caught_up=True)
-    _say_what_is_missing(place, reader, lines, say)
-
-
-def _say_what_is_missing(
-    place: JournalPlace, reader: JournalReader, lines: LineMaker, say: Callable[[str], None]
-) -> None:
-    for path in place.files() if isinstance(reader, LibraryReader) else ():
-        if found := stops_early(path):
-            say(damaged_inside(path, *found).text)
+    for text in ends.told():
+        say(text)
     if lines.forged:
         say(f"{place.name}: {forgery_note(lines.forged, lines.forgery)}")
+
+
+class _Ends(Thread):
+    """Sees which files are not read to their end, while they are read: libsystemd does so beside the interpreter."""
+
+    def __init__(self, place: JournalPlace | None) -> None:
+        super().__init__(daemon=True)  # who stops reading does not wait for it
+        self._place = place
+        self._told: list[str] = []
+        self.start()
+
+    def run(self) -> None:
+        for path in self._place.files() if self._place else ():
+            if found := stops_early(path):
+                self._told.append(damaged_inside(path, *found).text)
+
+    def told(self) -> list[str]:
+        """What is to be said, when every file was looked at."""
+        self.join()
+        return self._told
 
 
 def _pull(reader: JournalReader, lines: LineMaker, name: str) -> bool:

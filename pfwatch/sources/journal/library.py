@@ -1,10 +1,11 @@
-"""Reads a journal through libsystemd, by the package systemd-python (the extra `journal`).
+"""Reads a journal through libsystemd: by compiled code, or by the package systemd-python (the extra `journal`).
 
 Enters: where the journal is, and where to begin. Leaves: entries, put into a `LineMaker`. This file must never know a
 message, or what is kept of a place.
 
 The package's own iteration turns each field of each entry into a Python value, which takes most of its time. The
 methods below it that give them as they are have names with an underscore: where one is missing, `get_next` does.
+Compiled code makes no values at all.
 """
 
 from collections.abc import Callable
@@ -16,10 +17,26 @@ from pfwatch.sources.journal.place import JournalPlace
 
 _ALL = 2**31 - 1
 """More steps than a file has entries."""
-_FAST = ("_next", "_get_all", "_get_realtime", "_get_cursor")
+_NOP, _INVALIDATE = 0, 2
+"""Of `process` (sd_journal_process(3)): nothing was written; files came or went."""
+_PLACE = ("_next", "_get_realtime", "_get_cursor")
+_FIELDS = "_get_all"
+
+
+try:
+    from pfwatch.sources.journal import native
+except ImportError:  # built where there is a C compiler
+    COMPILED = False
+else:
+    COMPILED = native.is_available()
 
 
 def is_available() -> bool:
+    """Whether there is a way to libsystemd."""
+    return COMPILED or has_package()
+
+
+def has_package() -> bool:
     """Whether the package is there, and is the one that is meant: another one has the same name."""
     try:
         from systemd.journal import Reader
@@ -33,10 +50,9 @@ def stops_early(path: Path) -> tuple[int, int | None] | None:
 
     The only sign that there is: libsystemd lets go of a file at the first entry that it cannot read.
     """
-    from systemd import journal
 
     def reader() -> Any:
-        opened = journal.Reader(files=[str(path)])
+        opened = _open(files=[str(path)])
         _select(opened)
         opened.seek_head()
         return opened
@@ -66,6 +82,14 @@ def stops_early(path: Path) -> tuple[int, int | None] | None:
         return None
 
 
+def _open(**which: Any) -> Any:
+    if COMPILED:
+        return native.Journal(**which)
+    from systemd import journal
+
+    return journal.Reader(**which)
+
+
 def _select(reader: Any) -> None:
     """What is read at all: the mail facility, and what journald says that it dropped."""
     reader.add_match(FACILITY)
@@ -78,8 +102,6 @@ class LibraryReader:
 
     def __init__(self, place: JournalPlace, *, follow: bool, fast: bool = True) -> None:
         """With `follow`, entries and files that come later are seen, too. Raises OSError."""
-        from systemd import journal
-
         which: dict[str, Any] = {}
         if place.file is not None:
             which["files"] = [place.file]
@@ -87,18 +109,22 @@ class LibraryReader:
             which["path"] = place.directory
         elif place.namespace is not None:
             which["namespace"] = place.namespace
-        self._reader: Any = journal.Reader(**which)
+        self._reader: Any = _open(**which)
         _select(self._reader)
         self._step: Callable[[], bool]
-        self._fields: Callable[[], Entry]
         self._moment: Callable[[], int]
         self._cursor: Callable[[], str]
-        if fast and all(hasattr(self._reader, name) for name in _FAST):
-            self._step, self._fields, self._moment, self._cursor = (getattr(self._reader, name) for name in _FAST)
+        self._pull: Callable[[LineMaker, int], int]
+        if COMPILED:
+            self._step, self._moment, self._cursor = (getattr(self._reader, name) for name in _PLACE)
+            self._pull = self._reader.pull
         else:
-            public = _Public(self._reader)
-            self._step, self._fields = public.step, public.fields
-            self._moment, self._cursor = public.moment, public.cursor
+            entries = self._reader
+            if not fast or not all(hasattr(entries, name) for name in (*_PLACE, _FIELDS)):
+                entries = _Public(self._reader)
+            self._step, self._moment, self._cursor = (getattr(entries, name) for name in _PLACE)
+            fields: Callable[[], Entry] = getattr(entries, _FIELDS)
+            self._pull = lambda lines, count: lines.pull(self._step, fields, self._moment, count)
         self._follow = follow
         if follow:
             self._reader.fileno()  # from now on libsystemd hears of new files
@@ -136,7 +162,7 @@ class LibraryReader:
         """Put up to `count` entries into `lines`; fewer when there are no more at present. Raises OSError."""
         if self._follow:
             self.hear()
-        return lines.pull(self._step, self._fields, self._moment, count)
+        return self._pull(lines, count)
 
     def place(self) -> tuple[str, int]:
         """Cursor and time of the last entry that was pulled."""
@@ -148,14 +174,12 @@ class LibraryReader:
 
     def hear(self) -> bool:
         """It can be read: whether something was written indeed."""
-        from systemd.journal import INVALIDATE, NOP
-
         try:
             change = self._reader.process()
         except OSError:  # a file went while it was looked at; the next look tells
-            change = INVALIDATE
-        self.files_changed = self.files_changed or change == INVALIDATE
-        return bool(change != NOP)
+            change = _INVALIDATE
+        self.files_changed = self.files_changed or change == _INVALIDATE
+        return bool(change != _NOP)
 
     def waited_in_vain(self) -> None:
         """It is known at every moment what is there."""
@@ -169,18 +193,18 @@ class _Public:
         self._reader.converters = _AsTheyAre()
         self._entry: dict[str, Any] = {}
 
-    def step(self) -> bool:
+    def _next(self) -> bool:
         entry = self._reader.get_next()
         self._entry = entry or self._entry
         return bool(entry)
 
-    def fields(self) -> Entry:
+    def _get_all(self) -> Entry:
         return self._entry
 
-    def moment(self) -> int:
+    def _get_realtime(self) -> int:
         return int(self._entry["__REALTIME_TIMESTAMP"])
 
-    def cursor(self) -> str:
+    def _get_cursor(self) -> str:
         return str(self._entry["__CURSOR"])
 
 

@@ -36,7 +36,7 @@ _SECOND = 1_000_000
 _MOST_WRITERS = 20_000
 """Processes that are remembered at once; more are looked at anew. Each takes about 300 bytes."""
 _JOURNALD = b"systemd-journald"
-_OTHER, _FORGED = b"", b"!"
+OTHER, FORGED = b"", b"!"
 """In place of a line's beginning: an entry that is not ours, and one that only claims to be."""
 
 
@@ -46,10 +46,12 @@ class LineMaker:
     def __init__(self, settings: JournalSettings, max_line: int, owner: int | None = None) -> None:
         """`owner`: the number of Postfix's user where the journal is this machine's."""
         self._settings = settings
-        self._max_line = max_line
+        self.max_line = max_line
         self._owner = owner
         self._known: dict[object, bytes] = {}
         self._lines: list[bytes] = []
+        self.blocks: list[bytes] = []
+        """Lines with their line feeds, of a reader that makes them itself: out of `clock_of`, `begin_of` and `tidy`."""
         self._second = -1
         self._stem = b""
         self.forged = 0
@@ -57,16 +59,13 @@ class LineMaker:
         self.forgery = ""
         """The first of them, for a message."""
 
-    def __len__(self) -> int:
-        return len(self._lines)
-
     def pull(self, step: Callable[[], bool], fields: Callable[[], Entry], moment: Callable[[], int], count: int) -> int:
         """Take at most `count` entries from a reader. Fewer: there are no more at present.
 
         `step` goes to the next entry, `fields` and `moment` (microseconds since the epoch) are of the present one.
         """
         # A loop of a few microseconds, most of them libsystemd's: whatever can stand before it does.
-        known, append, usual, nothing, typed = self._known, self._lines.append, _usual, _OTHER, _FORGED
+        known, append, usual, nothing, typed = self._known, self._lines.append, _usual, OTHER, FORGED
         second, next_second, stem = self._second, self._second + _SECOND, self._stem
         for number in range(count):
             if not step():
@@ -85,8 +84,7 @@ class LineMaker:
             if not second <= at < next_second:
                 second = self._second = at - at % _SECOND
                 next_second = second + _SECOND
-                clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at // _SECOND))
-                stem = self._stem = clock.encode() + b".%06d+00:00 %b%b"
+                stem = self._stem = self.clock_of(at // _SECOND) + b".%06d+00:00 %b%b"
             try:
                 append(stem % (at - second, begin, entry["MESSAGE"]))
             except (KeyError, TypeError):
@@ -100,25 +98,41 @@ class LineMaker:
     def take(self) -> bytes:
         """The lines since the last call, each with its line feed."""
         lines, self._lines = self._lines, []
-        if not lines:
-            return b""
-        lines.append(b"")
-        data = b"\n".join(lines)
-        # One look at the whole, for nearly always nothing is to be done.
-        if data.count(b"\n") != len(lines) - 1 or len(max(lines, key=len)) > self._max_line:
-            data = b"\n".join(line.rstrip(b"\n").replace(b"\n", b"#012")[: self._max_line] for line in lines)
-        return data
+        blocks, self.blocks = self.blocks, []
+        if lines:
+            lines.append(b"")
+            data = b"\n".join(lines)
+            # One look at the whole, for nearly always nothing is to be done.
+            if data.count(b"\n") != len(lines) - 1 or len(max(lines, key=len)) > self.max_line:
+                data = b"\n".join(map(self.tidy, lines))
+            blocks.append(data)
+        return b"".join(blocks)
 
-    def _look(self, entry: Entry) -> bytes:
-        """The beginning of the lines of whoever wrote this entry, behind the time."""
-        values = tuple(_first(entry.get(name)) for name in FIELDS[:-1])
+    def tidy(self, line: bytes) -> bytes:
+        """A line as one line, and no longer than allowed."""
+        return line.rstrip(b"\n").replace(b"\n", b"#012")[: self.max_line]
+
+    @staticmethod
+    def clock_of(second: int) -> bytes:
+        """A second since the epoch, as lines begin."""
+        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+
+    def begin_of(self, values: tuple[bytes | None, ...]) -> bytes:
+        """The beginning of the lines of whoever wrote an entry with these FIELDS, without the message, behind the
+        time; OTHER or FORGED in place of it.
+        """
         begin = self._known.get(values)
         if begin is None:
             if len(self._known) >= _MOST_WRITERS:
                 self._known.clear()
             begin = self._known[values] = self._judge(*values)
-            if values == tuple(entry.get(name) for name in FIELDS[:-1]) and None not in values[:5]:
-                self._known[values[:5]] = begin
+        return begin
+
+    def _look(self, entry: Entry) -> bytes:
+        values = tuple(_first(entry.get(name)) for name in FIELDS[:-1])
+        begin = self.begin_of(values)
+        if values == tuple(entry.get(name) for name in FIELDS[:-1]) and None not in values[:5]:
+            self._known[values[:5]] = begin
         return begin
 
     def _judge(
@@ -133,7 +147,7 @@ class LineMaker:
     ) -> bytes:
         origin = Origin(identifier, user, program, command, transport)
         if identifier is None or not _TAG.fullmatch(identifier):
-            return _OTHER
+            return OTHER
         if is_postfix(identifier):
             true = may_be_postfix(origin, self._owner)
         elif self._settings.dovecot and identifier == b"dovecot":
@@ -141,11 +155,11 @@ class LineMaker:
         elif identifier == _JOURNALD and transport == b"driver":
             true = True
         else:
-            return _OTHER
+            return OTHER
         if not true and self._settings.verify:
             name = identifier.decode("utf-8", "backslashreplace")
             self.forgery = self.forgery or f"as {name}, written by {origin.writer()}"
-            return _FORGED
+            return FORGED
         shown = b"[%b]" % pid if pid is not None and pid.isdigit() else b""
         return b"%b %b%b: " % (host if host and _HOST.fullmatch(host) else b"-", identifier, shown)
 

@@ -75,9 +75,9 @@ def damaged_inside(path: Path, good: int, last: int | None) -> Loss:
 
 def forgery_note(number: int, first: str) -> str:
     """Entries only claim to be Postfix's."""
-    many = "1 entry of the journal says" if number == 1 else f"{number:,} entries of the journal say"
+    many = "1 entry of the journal claims" if number == 1 else f"{number:,} entries of the journal claim"
     return (
-        f"{many} to be of Postfix, and another program wrote it (the first {first}): not read, counted as forged. Any "
+        f"{many} to be Postfix's, and another program wrote it (the first {first}): not read, counted as forged. Any "
         "local user can do this (logger -t). If it is your own Postfix, in a container perhaps, set [journal] verify = "
         "false"
     )
