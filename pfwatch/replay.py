@@ -6,13 +6,19 @@ This file must never know a mail server, a database or a clock other than the lo
 
 import gc
 import sys
+import tempfile
 import time
+import weakref
+from array import array
 from collections.abc import Callable, Iterable, Iterator
+from datetime import tzinfo
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
 
-from pfwatch.detection.incident import IncidentSeverity
+from pfwatch.detection.change import Change
+from pfwatch.detection.incident import Incident
 from pfwatch.events import Event, Unsupported
 from pfwatch.parsing.log import LogReader
 from pfwatch.parsing.tally import FATES, Tally
@@ -28,6 +34,8 @@ from pfwatch.sources.settings import JournalSettings, SourceSettings
 STANDARD_INPUT = "-"
 JOURNAL = "journal:"
 """Before a directory of journal files, or one of them; alone, it is this machine's journal."""
+_MOST_IN_MEMORY = 2_000_000
+"""Bytes of incidents: some 15,000 of them."""
 _GARBAGE = 200_000
 """New objects between two looks for garbage in cycles."""
 
@@ -57,7 +65,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
 
     lines: dict[str, int]
     counts: dict[str, int]
-    incidents: list[FoundIncident]
+    incidents: "Incidents"
     notifications: list[ToldNotification]
     misnamed: int = 0
     """Lines whose tag a syslog template cut to `postfix`; no part of the public object, where it is 0."""
@@ -172,6 +180,63 @@ def size_of(paths: Iterable[str]) -> int | None:
     return size
 
 
+class Incidents:
+    """The incidents of a replay, in the order of their beginning. There may be more than memory is for: those that are
+    over wait in a temporary file.
+    """
+
+    def __init__(self, zone: tzinfo | None) -> None:
+        self._zone = zone
+        self._open: dict[str, Incident] = {}
+        self._over = tempfile.SpooledTemporaryFile(max_size=_MOST_IN_MEMORY)  # noqa: SIM115 - as long as this object
+        weakref.finalize(self, self._over.close)
+        self._begun, self._places, self._sizes = array("d"), array("Q"), array("I")
+
+    def __iter__(self) -> Iterator[FoundIncident]:
+        for one in self._open.values():
+            self._write(one)
+        self._open.clear()
+        ordered = sorted(range(len(self._begun)), key=self._begun.__getitem__)
+        for _, numbers in groupby(ordered, self._begun.__getitem__):
+            # One that was dropped, and came again within the same second, is the same.
+            for _, incident in sorted({one.id: one for one in map(self._read, numbers)}.items()):
+                yield incident.found(self._zone)
+
+    def add(self, change: Change) -> None:
+        """Take what happened to one."""
+        if change.what in {"ended", "dropped"}:
+            self._open.pop(change.incident.id, None)
+            self._write(change.incident)
+        else:
+            self._open[change.incident.id] = change.incident
+
+    def _write(self, incident: Incident) -> None:
+        row = _Kept(*(getattr(incident, name) for name in _Kept.__struct_fields__))
+        data = msgspec.msgpack.encode(row)
+        self._begun.append(incident.first)
+        self._places.append(self._over.tell())
+        self._sizes.append(len(data))
+        self._over.write(data)
+
+    def _read(self, number: int) -> "_Kept":
+        self._over.seek(self._places[number])
+        return msgspec.msgpack.decode(self._over.read(self._sizes[number]), type=_Kept)
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    id: str
+    rule: str
+    severity: str
+    subject: str
+    count: int
+    first: float
+    last: float
+
+    def found(self, zone: tzinfo | None) -> FoundIncident:
+        first, last = stamp(self.first, zone), stamp(self.last, zone)
+        return FoundIncident(self.rule, self.severity, self.subject, self.count, first, last)
+
+
 class _Summary:
     """Sums up outcomes."""
 
@@ -179,8 +244,7 @@ class _Summary:
         self._zone = settings.zone
         self._lines = dict.fromkeys(("total", *FATES[1:2], FATES[0], *FATES[2:]), 0)
         self._counts: dict[str, int] = {}
-        self._incidents: dict[str, tuple[float, float, str, IncidentSeverity, str, int]] = {}
-        """By id, as much of it as the report shows; an attack can make many."""
+        self._incidents = Incidents(settings.zone)
         self._notifications: list[ToldNotification] = []
         self._misnamed = 0
 
@@ -197,18 +261,12 @@ class _Summary:
                     counts[kind.kind] = counts.get(kind.kind, 0) + sum(keys.values())
             self._misnamed += outcome.tally.misnamed
         for change in outcome.changes:
-            one = change.incident
-            self._incidents[one.id] = one.first, one.last, one.rule, one.severity, one.subject, one.count
+            self._incidents.add(change)
         for notification in outcome.notifications:
             lead = notification.incidents[0].id if notification.incidents else None
             at = stamp(notification.at, self._zone)
             self._notifications.append(ToldNotification(lead, notification.reason, at, notification.subject_line))
 
     def report(self) -> Report:
-        ordered = sorted(self._incidents.items(), key=lambda one: (one[1][0], one[0]))
-        incidents = [
-            FoundIncident(rule, severity, subject, count, stamp(first, self._zone), stamp(last, self._zone))
-            for _, (first, last, rule, severity, subject, count) in ordered
-        ]
         counts = dict(sorted(self._counts.items()))
-        return Report(self._lines, counts, incidents, self._notifications, self._misnamed)
+        return Report(self._lines, counts, self._incidents, self._notifications, self._misnamed)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import msgspec
 from pfwatch.alerting.visible import visible
 from pfwatch.cli.options import files, readable, reading, settings_from, warn
 from pfwatch.parsing.tally import SLASH_IN_TAG
-from pfwatch.replay import Report, size_of
+from pfwatch.replay import Incidents, Report, size_of
 from pfwatch.replay import replay as replay_logs
 from pfwatch.sources.settings import SourceSettings
 
@@ -64,15 +64,17 @@ def as_json_pieces(report: Report) -> Iterator[bytes]:
             continue
         yield b"%b  %b: " % (before, msgspec.json.encode(name))
         value = getattr(report, name)
-        yield from _list_pieces(value) if isinstance(value, list) and value else (_indented(value, b"  "),)
+        yield from _list_pieces(value) if isinstance(value, list | Incidents) else (_indented(value, b"  "),)
         before = b",\n"
     yield b"\n}\n"
 
 
-def _list_pieces(items: list[Any]) -> Iterator[bytes]:
-    for number, item in enumerate(items):
-        yield b"%b    %b" % (b",\n" if number else b"[\n", _indented(item, b"    "))
-    yield b"\n  ]"
+def _list_pieces(items: Iterable[Any]) -> Iterator[bytes]:
+    before = b"["
+    for item in items:
+        yield b"%b\n    %b" % (before, _indented(item, b"    "))
+        before = b","
+    yield b"[]" if before == b"[" else b"\n  ]"
 
 
 def _indented(value: Any, by: bytes) -> bytes:
@@ -90,11 +92,11 @@ def as_text(report: Report) -> str:
             f"  {kind:<{width}} {count:>10,}"
             for kind, count in sorted(report.counts.items(), key=lambda item: (-item[1], item[0]))
         ]
-    parts.append(f"\nIncidents: {len(report.incidents)}")
-    parts += [
+    incidents = [
         f"  {one.severity:<8} {one.rule:<20} {visible(one.subject):<28} {one.count:>7,}  {one.first} to {one.last}"
         for one in report.incidents
     ]
+    parts += [f"\nIncidents: {len(incidents)}", *incidents]
     parts.append(f"\nNotifications that would have been sent: {len(report.notifications)}")
     parts += [f"  {one.at}  {one.reason:<8} {visible(one.subject_line)}" for one in report.notifications]
     return "\n".join(parts)

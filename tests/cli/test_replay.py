@@ -8,11 +8,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pfwatch import replay as replay_module
+from pfwatch.cli.options import settings_from
+from pfwatch.pipeline import Settings
+from pfwatch.sources.settings import SourceSettings
+from tests.bench.generate import generate
 from tests.samples.logs import REFERENCE, logs, truth
 
 if sys.version_info >= (3, 14):
@@ -174,3 +180,18 @@ def test_a_log_without_permission_is_named(log: Path) -> None:
     result = replay(log)
     assert result.returncode == 2
     assert str(log) in result.stderr.decode()
+
+
+def test_incidents_stand_in_the_order_of_their_beginning_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attack = written(tmp_path / "mail.log", b"".join(generate(15_000, "attack", seed=4, distinct_clients=300)))
+    few = written(tmp_path / "few.toml", b"[detection]\nmax_subjects = 20\n")  # so that some are dropped and come again
+    for settings in (Settings(zone=UTC), settings_from(few, UTC, None)):
+        found = []
+        for most in (replay_module._MOST_IN_MEMORY, 100):
+            monkeypatch.setattr(replay_module, "_MOST_IN_MEMORY", most)
+            found.append(list(replay_module.replay([str(attack)], settings, SourceSettings()).incidents))
+        assert found[0] == found[1]
+        assert len(found[0]) > 50
+        assert [one.first for one in found[0]] == sorted(one.first for one in found[0])
