@@ -202,6 +202,12 @@ class Incidents:
             for _, incident in sorted({one.id: one for one in map(self._read, numbers)}.items()):
                 yield incident.found(self._zone)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether they are the same."""
+        return isinstance(other, Incidents) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment] # as of everything that is compared by what it holds
+
     def add(self, change: Change) -> None:
         """Take what happened to one."""
         if change.what in {"ended", "dropped"}:
