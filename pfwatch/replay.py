@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from datetime import tzinfo
 from itertools import groupby
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -36,6 +37,7 @@ JOURNAL = "journal:"
 """Before a directory of journal files, or one of them; alone, it is this machine's journal."""
 _MOST_IN_MEMORY = 2_000_000
 """Bytes of incidents: some 15,000 of them."""
+_SORTED_AT_ONCE = 20_000
 _GARBAGE = 200_000
 """New objects between two looks for garbage in cycles."""
 
@@ -196,11 +198,20 @@ class Incidents:
         for one in self._open.values():
             self._write(one)
         self._open.clear()
-        ordered = sorted(range(len(self._begun)), key=self._begun.__getitem__)
-        for _, numbers in groupby(ordered, self._begun.__getitem__):
+        for _, numbers in groupby(self._ordered(), self._begun.__getitem__):
             # One that was dropped, and came again within the same second, is the same.
             for _, incident in sorted({one.id: one for one in map(self._read, numbers)}.items()):
                 yield incident.found(self._zone)
+
+    def _ordered(self) -> Iterator[int]:
+        """The numbers of all in the order of their beginning: some at a time, for sorting takes memory, too."""
+        begun = self._begun
+        first, slices = min(begun, default=0.0), len(begun) // _SORTED_AT_ONCE + 1
+        width = (max(begun, default=0.0) - first) / slices
+        for number in range(slices):
+            begin = first + number * width if number else -inf
+            end = first + (number + 1) * width if number < slices - 1 else inf
+            yield from sorted((one for one, at in enumerate(begun) if begin <= at < end), key=begun.__getitem__)
 
     def __eq__(self, other: object) -> bool:
         """Whether they are the same."""

@@ -18,7 +18,8 @@ from pfwatch.parsing.hits import Hit
 _HIT = 100
 """Bytes that a hit takes beside its tail; clients are shared."""
 NEVER = float("inf")
-_MOST_CLIENTS = 16_384
+_SPARE_CLIENTS = 4096
+"""Clients that are remembered beside two of each subject."""
 _NOBODY: tuple["Rows", ...] = ()
 
 
@@ -100,8 +101,12 @@ class Rows:
 
     def know(self, client: bytes, row: Row | None) -> None:
         """Remember whom a client is counted as."""
-        if len(self.of_client) >= _MOST_CLIENTS:
+        most = 2 * len(self.of_subject) + _SPARE_CLIENTS
+        if len(self.of_client) >= most:
+            left = {known: row for known, row in self.of_client.items() if row is not None and not row.gone}
             self.of_client.clear()
+            if len(left) < most // 2:  # else who has many addresses would have it sorted out again and again
+                self.of_client.update(left)
         self.of_client[client] = row
 
     def touch(self, row: Row) -> None:

@@ -12,7 +12,7 @@ from pfwatch.detection.rules import Networks, subject_of
 from pfwatch.detection.settings import RuleSettings
 from pfwatch.detection.watch import Told, Watch
 
-_REMEMBERED = 16_384
+_REMEMBERED = 4096
 
 
 class Watched(msgspec.Struct):

@@ -36,7 +36,7 @@ inside quotes."""
 TEXT_LENGTH: Final = 256
 _TEXT_BYTES: Final = 4 * TEXT_LENGTH
 """A character takes four bytes at most. What the cut leaves of one that it goes through would be the next character."""
-_REMEMBERED = 16_384
+_REMEMBERED = 4096
 _clients: dict[bytes, Client] = {}
 _IPV6 = re.compile(rb"(?:[1-9a-f][0-9a-f]{0,3}:){1,6}(?::[1-9a-f][0-9a-f]{0,3}){1,6}")
 """The common canonical form: one `::` for two groups or more, no group that is zero. Others are parsed."""

@@ -191,6 +191,7 @@ def test_incidents_stand_in_the_order_of_their_beginning_however_many_there_are(
         found = []
         for most in (replay_module._MOST_IN_MEMORY, 100):
             monkeypatch.setattr(replay_module, "_MOST_IN_MEMORY", most)
+            monkeypatch.setattr(replay_module, "_SORTED_AT_ONCE", most)
             found.append(list(replay_module.replay([str(attack)], settings, SourceSettings()).incidents))
         assert found[0] == found[1]
         assert len(found[0]) > 50
