@@ -66,6 +66,8 @@ cdef enum:
     HIT = 1
     EVENT = 2
 
+cdef int[12] OPERANDS = [0, 2, 1, 3, 3, 2, 1, 1, 0, 1, 1, 0]  # in the order of the steps above
+
 NOTES = {None: NOTHING, "connect": CONNECT, "disconnect": DISCONNECT, "client": CLIENT, "removed": REMOVED}
 
 
@@ -91,6 +93,7 @@ cdef class Steps:
     cdef byte* texts
     cdef int marks
     cdef byte first[256]  # 1 for a byte that a text can begin with
+    cdef byte* choices  # 256 for each SPLIT: by the next byte, whether the one way can fit (1), the other (2), or both
     cdef readonly dict groups
 
     def __cinit__(self, program):
@@ -98,7 +101,8 @@ cdef class Steps:
         self.code = <int*>malloc(len(program.code) * sizeof(int))
         self.sets = <byte*>malloc(256 * len(program.sets) + 1)
         self.texts = <byte*>malloc(len(program.texts) + 1)
-        if self.code == NULL or self.sets == NULL or self.texts == NULL:
+        self.choices = <byte*>calloc(256, list(program.code).count(SPLIT) + 1)
+        if self.code == NULL or self.sets == NULL or self.texts == NULL or self.choices == NULL:
             raise MemoryError
         for number, value in enumerate(program.code):
             self.code[number] = value
@@ -110,34 +114,54 @@ cdef class Steps:
         self.marks = 2 * program.most_groups + 2
         if self.marks > MOST_MARKS:
             raise ValueError("too many groups")
-        self._find_first(self.code)
+        self._find_first(self.code, self.first, 1)
+        cdef int* step = self.code
+        cdef int* end = self.code + len(program.code)
+        number = 0
+        while step < end:
+            if step[0] == SPLIT:
+                step[2] = number
+                self._find_first(step + 3, self.choices + 256 * number, 1)
+                self._find_first(self.code + step[1], self.choices + 256 * number, 2)
+                number += 1
+            step += 1 + OPERANDS[step[0]]
 
-    cdef void _find_first(self, const int* step) noexcept:
-        """Note with which bytes a text can begin that fits from here on."""
+    cdef void _find_first(self, const int* step, byte* table, byte mark) noexcept:
+        """Mark the bytes with which a text can begin that fits from here on."""
         cdef int value
+        cdef const byte* fitting
         while True:
             if step[0] == MARK:
                 step += 2
             elif step[0] == JUMP:
                 step = self.code + step[1]
             elif step[0] == SPLIT:
-                self._find_first(step + 2)
+                self._find_first(step + 3, table, mark)
                 step = self.code + step[1]
             elif step[0] == LITERAL:
-                self.first[(self.texts + step[1])[0]] = 1
+                table[(self.texts + step[1])[0]] |= mark
                 return
-            elif step[0] == ONE or ((step[0] == POSSESSIVE or step[0] == GREEDY) and step[2] > 0):
+            elif step[0] == END:
+                table[c"\n"] |= mark
+                return
+            elif step[0] == ONE or step[0] == POSSESSIVE or step[0] == GREEDY:
+                fitting = self.sets + 256 * step[1]
                 for value in range(256):
-                    self.first[value] |= (self.sets + 256 * step[1])[value]
-                return
+                    if fitting[value]:
+                        table[value] |= mark
+                if step[0] == ONE or step[2] > 0:
+                    return
+                step += 4  # it may be nothing
             else:  # it may begin with anything, or with nothing
-                memset(self.first, 1, 256)
+                for value in range(256):
+                    table[value] |= mark
                 return
 
     def __dealloc__(self):
         free(self.code)
         free(self.sets)
         free(self.texts)
+        free(self.choices)
 
     def match(self, bytes text):
         """The end of what fits at the beginning of a line and the spans of the groups, as `re` tells them; or None."""
@@ -220,16 +244,18 @@ cdef int go(
                 step += 2
                 continue
         elif kind == SPLIT:
-            # Most alternatives differ in their first bytes: no frame for those that cannot fit anyway.
-            if step[2] == LITERAL and at[0] != (steps.texts + step[3])[0]:
+            # Most alternatives differ in their first bytes: no frame for one that cannot fit anyway.
+            kind = (steps.choices + 256 * step[2])[at[0]]
+            if kind & 1:
+                if kind & 2:
+                    if depth == MOST_FRAMES:
+                        return TOO_DEEP
+                    frame = &frames[depth]
+                    frame.step, frame.at, frame.least, frame.undo = base + step[1], at, NULL, written
+                    depth += 1
+                step += 3
+            else:
                 step = base + step[1]
-                continue
-            if depth == MOST_FRAMES:
-                return TOO_DEEP
-            frame = &frames[depth]
-            frame.step, frame.at, frame.least, frame.undo = base + step[1], at, NULL, written
-            depth += 1
-            step += 2
             continue
         elif kind == JUMP:
             step = base + step[1]

@@ -47,7 +47,7 @@ class Program:
         """Steps, each with its operands:
 
         LITERAL offset, length; ONE set; POSSESSIVE and GREEDY set, least, most; SPLIT where to go on if the next steps
-        fail; JUMP where; MARK begin or end of a group (2n, 2n + 1); AHEAD and NOT_AHEAD where to go on behind their own
+        fail, and room for a number of the matcher's; JUMP where; MARK begin or end of a group (2n, 2n + 1); AHEAD and NOT_AHEAD where to go on behind their own
         steps, which end with MATCH; REST (all that is left), END and MATCH nothing.
         """
         self.texts = b""
@@ -136,7 +136,7 @@ class Program:
     def _branch(self, alternatives: list[Any]) -> None:
         ends = []
         for alternative in alternatives[:-1]:
-            other = self._step(SPLIT, 0)
+            other = self._step(SPLIT, 0, 0) - 1
             self._all(alternative)
             ends.append(self._step(JUMP, 0))
             self.code[other] = len(self.code)
