@@ -12,6 +12,7 @@ import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from datetime import tzinfo
+from functools import partial
 from itertools import groupby
 from math import inf
 from pathlib import Path
@@ -27,9 +28,10 @@ from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block
 from pfwatch.records.time import stamp
 from pfwatch.sessions import Sessions
-from pfwatch.sources.archive import read_file, read_stream
+from pfwatch.sources.archive import is_compressed_file, read_file, read_stream
+from pfwatch.sources.beside import read_beside
+from pfwatch.sources.journal.finished import read_journal
 from pfwatch.sources.journal.place import is_journal
-from pfwatch.sources.journal.process import read_journal_beside
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 
 STANDARD_INPUT = "-"
@@ -90,7 +92,10 @@ def blocks(
             yield from read_stream(sys.stdin.buffer, settings, reference=time.time())
         elif path.startswith(JOURNAL) or is_journal(path):
             journal = JournalSettings(directory=path.removeprefix(JOURNAL) or None, dovecot=dovecot)
-            yield from read_journal_beside(msgspec.structs.replace(settings, journal=journal), say)
+            read = partial(read_journal, msgspec.structs.replace(settings, journal=journal))
+            yield from read_beside(read, journal.name, say)
+        elif is_compressed_file(path):
+            yield from read_beside(lambda _say, path=path: read_file(path, settings), path, say)  # type: ignore[misc]
         else:
             yield from read_file(path, settings)
 

@@ -47,8 +47,9 @@ class Program:
         """Steps, each with its operands:
 
         LITERAL offset, length; ONE set; POSSESSIVE and GREEDY set, least, most; SPLIT where to go on if the next steps
-        fail, and room for a number of the matcher's; JUMP where; MARK begin or end of a group (2n, 2n + 1); AHEAD and NOT_AHEAD where to go on behind their own
-        steps, which end with MATCH; REST (all that is left), END and MATCH nothing.
+        fail, and room for a number of the matcher's; JUMP where; MARK begin or end of a group (2n, 2n + 1); AHEAD and
+        NOT_AHEAD where to go on behind their own steps, which end with MATCH; REST (all that is left), END and MATCH
+        nothing.
         """
         self.texts = b""
         """The literal texts, one behind the other."""

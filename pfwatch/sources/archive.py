@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from pfwatch.position import Block
-from pfwatch.sources.compression import DamagedError, plain_pieces
+from pfwatch.sources.compression import LONGEST_MAGIC, DamagedError, is_compressed, plain_pieces
 from pfwatch.sources.errors import SourceError, explain
 from pfwatch.sources.lines import LineCutter
 from pfwatch.sources.settings import SourceSettings
@@ -43,6 +43,17 @@ def read_file(
             raise
         if held is not None:
             yield Block(name, held, reference, None, caught_up=True)
+
+
+def is_compressed_file(path: str | os.PathLike[str]) -> bool:
+    """Whether it takes work to read a file; a pipe is left as it is, and whoever reads it tells what is wrong."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - the path stays as it was given
+            return False
+        with _open(os.fspath(path)) as file:
+            return is_compressed(file.read(LONGEST_MAGIC))
+    except (SourceError, OSError, ValueError):
+        return False
 
 
 def read_stream(

@@ -65,7 +65,7 @@ _FORMATS: tuple[tuple[str, re.Pattern[bytes], Callable[[], _Decompressor]], ...]
     ("xz", re.compile(rb"\xfd7zXZ\0"), lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT)),
     ("zstd", re.compile(rb"\x28\xb5\x2f\xfd"), zstd.ZstdDecompressor),
 )
-_LONGEST_MAGIC = 6
+LONGEST_MAGIC = 6
 
 
 def is_compressed(beginning: bytes) -> bool:
@@ -78,7 +78,7 @@ def plain_pieces(stream: BinaryIO, size: int) -> Iterator[bytes]:
     # read1 gives what a pipe holds; read would wait until it held as much as was asked for.
     read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
     first = read(STEP)
-    while len(first) < _LONGEST_MAGIC and (more := read(STEP)):
+    while len(first) < LONGEST_MAGIC and (more := read(STEP)):
         first += more
     for name, magic, decompressor in _FORMATS:
         if magic.match(first):

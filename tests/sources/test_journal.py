@@ -468,10 +468,13 @@ async def test_a_file_that_is_damaged_inside_is_read_up_to_there_and_it_is_said(
 def test_a_process_beside_gives_the_same_and_says_the_same(tmp_path: Path) -> None:
     write_journal(tmp_path / "x.journal", [*numbered(0, 3000), fields("typed", AT, _EXE="/usr/bin/logger")])
     program = (
-        "import sys; from pfwatch.sources.journal.process import read_journal_beside\n"
+        "import sys; from functools import partial\n"
+        "from pfwatch.sources.beside import read_beside\n"
+        "from pfwatch.sources.journal.finished import read_journal\n"
         "from pfwatch.sources.settings import JournalSettings, SourceSettings\n"
         "wanted = SourceSettings(journal=JournalSettings(directory=sys.argv[1]))\n"
-        "for block in read_journal_beside(wanted, print, cores=2): print(block.data.decode(), end='')"
+        "for block in read_beside(partial(read_journal, wanted), 'x', print, cores=2):\n"
+        "    print(block.data.decode(), end='')"
     )
 
     def printed(directory: Path) -> subprocess.CompletedProcess[str]:

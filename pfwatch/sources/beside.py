@@ -1,7 +1,7 @@
-"""Reads a finished journal in a process of its own, beside the one that parses.
+"""Reads in a process of its own, beside the one that parses.
 
-Enters: the settings. Leaves: the blocks of `read_journal`, in the same order. This file must never know how a journal
-is read. Reading a journal takes as long as parsing it: with a second core it costs no time.
+Enters: whatever makes blocks. Leaves: the same blocks, in the same order. This file must never know where they come
+from. Reading a journal, or decompressing a log, takes as long as parsing it: with a second core it costs no time.
 """
 
 import os
@@ -14,8 +14,6 @@ import msgspec
 
 from pfwatch.position import Block
 from pfwatch.sources.errors import SourceError
-from pfwatch.sources.journal.finished import read_journal
-from pfwatch.sources.settings import SourceSettings
 
 _LENGTH = struct.Struct("<I")
 
@@ -37,28 +35,33 @@ class _Done(msgspec.Struct, tag="done"):
     """Without it the process was killed, and what came is not everything."""
 
 
-def read_journal_beside(
-    settings: SourceSettings, say: Callable[[str], None], *, cores: int | None = None
+Say = Callable[[str], None]
+
+
+def read_beside(
+    read: Callable[[Say], Iterator[Block]], name: str, say: Say, *, cores: int | None = None
 ) -> Iterator[Block]:
-    """As `read_journal`, which it is where there is one core only; `cores`: None for those this process may use."""
+    """The blocks that `read` gives, in this process where there is one core only; `cores`: None for those that it may
+    use. `say` hears what `read` says. Raises SourceError; `name` is the source's, should the other process be killed.
+    """
     if (len(os.sched_getaffinity(0)) if cores is None else cores) < 2:
-        yield from read_journal(settings, say)
+        yield from read(say)
         return
     outlet, inlet = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(outlet)
-        _write_all(settings, inlet)
+        _write_all(read, inlet)
     os.close(inlet)
     try:
         with os.fdopen(outlet, "rb") as stream:
-            yield from _received(stream, settings.journal.name, say)
+            yield from _received(stream, name, say)
     finally:
         os.kill(child, signal.SIGKILL)  # it has nothing to lose, and may be in the middle of a block
         os.waitpid(child, 0)
 
 
-def _received(stream: BinaryIO, name: str, say: Callable[[str], None]) -> Iterator[Block]:
+def _received(stream: BinaryIO, name: str, say: Say) -> Iterator[Block]:
     decoder = msgspec.msgpack.Decoder(_Read | _Said | _Failed | _Done)
     while head := stream.read(_LENGTH.size):
         match decoder.decode(stream.read(*_LENGTH.unpack(head))):
@@ -70,10 +73,10 @@ def _received(stream: BinaryIO, name: str, say: Callable[[str], None]) -> Iterat
                 raise SourceError(path, message)
             case _:
                 return
-    raise SourceError(name, "the process that read it ended before the journal did")
+    raise SourceError(name, "the process that read it was killed; everything up to there was read")
 
 
-def _write_all(settings: SourceSettings, inlet: int) -> None:
+def _write_all(read: Callable[[Say], Iterator[Block]], inlet: int) -> None:
     """The child's whole life. It leaves without a word and without what its parent would do at its end."""
     encode = msgspec.msgpack.encode
 
@@ -85,7 +88,7 @@ def _write_all(settings: SourceSettings, inlet: int) -> None:
     try:
         with os.fdopen(inlet, "wb") as stream:
             try:
-                for block in read_journal(settings, lambda text: tell(_Said(text))):
+                for block in read(lambda text: tell(_Said(text))):
                     tell(_Read(block))
                 tell(_Done())
             except SourceError as error:
