@@ -22,7 +22,7 @@ from pfwatch.detection.texts import share
 from pfwatch.detection.watch import Watch
 from pfwatch.detection.watched import Watched
 from pfwatch.events import Event
-from pfwatch.parsing.fragments import client_of
+from pfwatch.parsing.fragments import address_of_client
 from pfwatch.parsing.hits import Hit
 
 _NOTHING: tuple[Change, ...] = ()
@@ -202,7 +202,7 @@ class Detector:
         alone. Who has to make room for it is added to the changes.
         """
         watched, row = self._watched[rows.rule], None
-        ip = None if gone else client_of(hit.client).ip
+        ip = None if gone else address_of_client(hit.client)
         subject = gone or (watched.subject(ip) if ip else None)
         if subject:
             row = rows.of_subject.get(subject)

@@ -81,6 +81,11 @@ def subject_of(ip: str) -> str:
     return f"{':'.join(network)}::/64"
 
 
+def _first_numbers(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> range:
+    """With which numbers the addresses of a v4 network begin."""
+    return range(network.network_address.packed[0], network.broadcast_address.packed[0] + 1)
+
+
 class Networks:
     """A set of addresses and networks that answers quickly, without an object per address asked for."""
 
@@ -89,6 +94,7 @@ class Networks:
         networks = [ipaddress.ip_network(text, strict=False) for text in texts]
         self._single = {str(one.network_address) for one in networks if one.prefixlen == one.max_prefixlen}
         wide = [one for one in networks if one.prefixlen < one.max_prefixlen]
+        self._v4_begin = {str(first) for one in wide if one.version == 4 for first in _first_numbers(one)}
         self._v4 = [(int(one.netmask), int(one.network_address)) for one in wide if one.version == 4]
         self._v6 = [(int(one.netmask), int(one.network_address)) for one in wide if one.version == 6]
 
@@ -101,7 +107,7 @@ class Networks:
                 return False
             networks, number = self._v6, int(ipaddress.IPv6Address(ip))
         else:
-            if not self._v4:
+            if ip.partition(".")[0] not in self._v4_begin:
                 return False
             first, second, third, fourth = ip.split(".")
             networks = self._v4

@@ -89,6 +89,11 @@ def client_of(text: bytes) -> Client:
     return known
 
 
+def address_of_client(text: bytes) -> str | None:
+    """The address alone: `client_of(text).ip`."""
+    return address(text.partition(b"[")[2].partition(b"]")[0])
+
+
 def peer(found: re.Match[bytes]) -> tuple[str, str | None]:
     """Name and address of a match with the groups of `PEER`."""
     return found["peer_name"].decode(), address(found["peer_ip"])

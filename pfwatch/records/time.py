@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 _MONTHS = {name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_SECONDS = {b"%02d" % number: (number, f"{number:02}") for number in range(60)}
 _CACHED = 4096
 
 
@@ -85,8 +86,8 @@ class TimeReader:
 
     def _within_minute(self, text: bytes) -> Moment | None:
         """A second of a minute that is known: a busy log has records in each of them."""
-        second = text[13:15]
-        if len(text) != 15 or second > b"59":
+        seconds = _SECONDS.get(text[13:])
+        if seconds is None:
             return None
         minute = self._minutes.get(text[:12])
         if minute is None:
@@ -97,7 +98,7 @@ class TimeReader:
                 self._minutes.clear()
             minute = self._minutes[text[:12]] = (first.at, first.stamp[:17], first.stamp[19:])
         at, before, behind = minute
-        return Moment(at + int(second), f"{before}{second.decode()}{behind}")
+        return Moment(at + seconds[0], before + seconds[1] + behind)
 
     def _bsd(self, text: bytes) -> Moment:
         month, day = _MONTHS[text[:3]], int(text[4:6])
