@@ -64,6 +64,15 @@ class FoundIncident(msgspec.Struct, frozen=True):
     last: str
 
 
+class Dropped(msgspec.Struct):
+    """What the log itself says that was dropped before it came to it."""
+
+    first: str
+    times: int = 0
+    lines: int = 0
+    """At least: not every such line says how many."""
+
+
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the daemon would have done. `lines` are unweighted and add up; `counts` are weighted."""
 
@@ -72,7 +81,8 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     incidents: "Incidents"
     notifications: list[ToldNotification]
     misnamed: int = 0
-    """Lines whose tag a syslog template cut to `postfix`; no part of the public object, where it is 0."""
+    """Lines whose tag a syslog template cut to `postfix`; no part of the public object, as the next."""
+    dropped: Dropped | None = None
 
 
 def blocks(
@@ -269,6 +279,7 @@ class _Summary:
         self._incidents = Incidents(settings.zone)
         self._notifications: list[ToldNotification] = []
         self._misnamed = 0
+        self._dropped: Dropped | None = None
 
     def add(self, outcome: Outcome) -> None:
         counts = self._counts
@@ -282,6 +293,10 @@ class _Summary:
                 if kind is not None:
                     counts[kind.kind] = counts.get(kind.kind, 0) + sum(keys.values())
             self._misnamed += outcome.tally.misnamed
+        for loss in outcome.losses:
+            self._dropped = self._dropped or Dropped(loss.text)
+            self._dropped.times += 1
+            self._dropped.lines += loss.lines or 0
         for change in outcome.changes:
             self._incidents.add(change)
         for notification in outcome.notifications:
@@ -291,4 +306,4 @@ class _Summary:
 
     def report(self) -> Report:
         counts = dict(sorted(self._counts.items()))
-        return Report(self._lines, counts, self._incidents, self._notifications, self._misnamed)
+        return Report(self._lines, counts, self._incidents, self._notifications, self._misnamed, self._dropped)

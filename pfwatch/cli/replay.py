@@ -49,6 +49,13 @@ def replay(
         warn(f"{report.misnamed} lines: {SLASH_IN_TAG}")
     if report.lines["malformed"] and report.lines["malformed"] * 2 >= report.lines["total"]:
         warn(f"{report.lines['malformed']} of {report.lines['total']} lines have no log header; is this a mail log?")
+    if report.dropped:
+        times = "once" if report.dropped.times == 1 else f"{report.dropped.times:,} times"
+        lines = f", {report.dropped.lines:,} at least" if report.dropped.lines else ""
+        warn(
+            f"the log says {times} that messages were dropped before they came to it{lines}; no number here has them. "
+            f"The first: {visible(report.dropped.first)}"
+        )
     if as_json:
         sys.stdout.buffer.writelines(as_json_pieces(report))
         sys.stdout.buffer.flush()
@@ -60,7 +67,7 @@ def as_json_pieces(report: Report) -> Iterator[bytes]:
     """The report as one JSON object, in pieces: an attack makes many incidents."""
     before = b"{\n"
     for name in report.__struct_fields__:
-        if name == "misnamed":  # no part of the public object
+        if name in {"misnamed", "dropped"}:  # no part of the public object
             continue
         yield b"%b  %b: " % (before, msgspec.json.encode(name))
         value = getattr(report, name)

@@ -182,6 +182,19 @@ def test_a_log_without_permission_is_named(log: Path) -> None:
     assert str(log) in result.stderr.decode()
 
 
+def test_what_the_log_says_was_dropped_is_said(tmp_path: Path) -> None:
+    begin = b"Nov 22 10:00:0%d mx1 "
+    lines = [
+        begin % 1 + b"systemd-journald[241]: Suppressed 1016 messages from postfix@-.service",
+        begin % 2 + b"systemd-journald[241]: Forwarding to syslog missed 23 messages.",
+    ]
+    result = replay(written(tmp_path / "mail.log", b"\n".join(lines) + b"\n"))
+    assert result.returncode == 0
+    assert b"the log says 2 times that messages were dropped before they came to it, 1,039 at least" in result.stderr
+    assert b"the journal dropped 1016 messages of postfix@-.service" in result.stderr
+    assert b"dropped" not in replay("--json", written(tmp_path / "mail.log")).stdout
+
+
 def test_incidents_stand_in_the_order_of_their_beginning_however_many_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
