@@ -44,9 +44,9 @@ cdef enum:
     ORIGIN_SLOTS = 2048
     SHARED_SLOTS = 8192
     LONGEST_SHARED = 200  # bytes of a text of which one object is kept
-    MOST_TEXT = 22  # bytes of a text that is counted by itself; longer ones are rare
-    MOST_TEXTS = 6000
-    TEXT_SLOTS = 8192
+    MOST_TEXT = 16  # bytes of a text that is counted by itself; longer ones are rare
+    MOST_TEXTS = 3000  # so few that the table stays in the processor's cache
+    TEXT_SLOTS = 4096
 
     PID_END = 3  # marks of what stands before a body
     QUEUE_END = 5
@@ -354,6 +354,7 @@ cdef class Node:
     cdef readonly PlainForm form
     cdef readonly tuple key
     cdef readonly long long count
+    cdef unsigned short number
     cdef int verdict
     cdef object noted
     cdef Hits hits
@@ -372,8 +373,8 @@ cdef struct Slot:
 
 cdef struct Text:
     # How often a text stood in a group that is spread.
-    PyObject* node
-    long long count
+    unsigned int count
+    unsigned short node  # its number among those that are known
     unsigned char place, size
     byte text[MOST_TEXT]
 
@@ -483,17 +484,17 @@ cdef class PlainReader:
         if size > MOST_TEXT:
             add_text(node, place, text_of(begin, end), 1)
             return
-        cdef size_t slot = sum_of(begin, size, self.seed ^ <uint64_t><void*>node ^ <uint64_t>place) & (TEXT_SLOTS - 1)
+        cdef size_t slot = sum_of(begin, size, self.seed ^ <uint64_t>(16 * node.number + place)) & (TEXT_SLOTS - 1)
         cdef Text* text = &self.texts[slot]
         while text.count:
-            if text.node == <PyObject*>node and text.place == place and text.size == size and memcmp(
+            if text.node == node.number and text.place == place and text.size == size and memcmp(
                 text.text, begin, size
             ) == 0:
                 text.count += 1
                 return
             slot = (slot + 1) & (TEXT_SLOTS - 1)
             text = &self.texts[slot]
-        text.node, text.count, text.place, text.size = <PyObject*>node, 1, place, size
+        text.node, text.count, text.place, text.size = node.number, 1, place, size
         memcpy(text.text, begin, size)
         self.known_texts += 1
         if self.known_texts >= MOST_TEXTS:
@@ -507,7 +508,7 @@ cdef class PlainReader:
             for slot in range(TEXT_SLOTS):
                 text = &self.texts[slot]
                 if text.count:
-                    add_text(<Node>text.node, text.place, text_of(text.text, text.text + text.size), text.count)
+                    add_text(<Node>self.known_nodes[text.node], text.place, text_of(text.text, text.text + text.size), text.count)
             memset(self.texts, 0, TEXT_SLOTS * sizeof(Text))
             self.known_texts = 0
 
@@ -586,6 +587,7 @@ cdef class PlainReader:
             place = total & (NODE_SLOTS - 1)
         node = self._new_node(origin, form, marks, body)
         node.text = text_of(text, text + size)
+        node.number = len(self.known_nodes)
         self.known_nodes.append(node)
         self.nodes[place].sum, self.nodes[place].what = total, <PyObject*>node
         return node
