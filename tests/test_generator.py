@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 import pytest
 
+from tests.bench.counted import mismatches
 from tests.bench.generate import Form, Mix, Truth, generate
-from tests.bench.measure import mismatches
 
 LINES = 15_000
 BSD_HEADER = re.compile(r"[A-Z][a-z]{2} [ 123]\d \d\d:\d\d:\d\d mx1 ")

@@ -1,16 +1,26 @@
-"""`python -m tests.bench`: pfwatch beside its peers on logs of both mixes, and its counts against the truth."""
+"""`python -m tests.bench`: pfwatch beside its peers on logs of both mixes, and everybody's counts beside the truth."""
 
 import argparse
 import os
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.measure import ProgramError, Tool, check, compare, installed, output_of, prepare, table
+from tests.bench import page
+from tests.bench.comparison import compare_mix
+from tests.bench.counted import by_pfwatch, differences
+from tests.bench.measure import ProgramError, Tool
+from tests.bench.peers import Peer, all_peers
+from tests.bench.results import MixResult, table, verdict
+from tests.bench.scale import measure_scale, scale_table
+
+REPLAY = (sys.executable, "-m", "pfwatch", "replay", "--json", "{file}")
+KEYS = [peer.key for peer in all_peers()]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=5, help="measured rounds, after one that warms up")
@@ -20,18 +30,28 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, help="keep the logs here for the next time; else temporary")
     parser.add_argument("--cpu", type=int, help="the core that everything runs on; default: the last one")
     parser.add_argument("--command", help="stands in for `python -m pfwatch replay --json {file}`; counts unchecked")
-    asked = parser.parse_args()
+    parser.add_argument("--peer", choices=KEYS, action="append", help="only these, each with its own; default: all")
+    parser.add_argument(
+        "--all-cores", action="store_true", help="also the guide's script on all cores, by elapsed time"
+    )
+    parser.add_argument("--scale", action="store_true", help="instead: the cost of a line in logs of growing length")
+    parser.add_argument(
+        "--write", action="store_true", help=f"also write {page.PAGE.name} and its plot; measures everything"
+    )
+    asked = parser.parse_args(arguments)
     if asked.lines < 1 or asked.runs < 1:
         parser.error("--lines and --runs have to be 1 or more")
     cores = os.sched_getaffinity(0)
     if asked.cpu is not None and asked.cpu not in cores:
         parser.error(f"--cpu {asked.cpu} is not one of the cores this process may use: {sorted(cores)}")
+    if asked.write and (asked.command or asked.peer or asked.mix or asked.scale):
+        parser.error("--write measures everything: it goes without --command, --peer, --mix and --scale")
     core = max(cores) if asked.cpu is None else asked.cpu
     with tempfile.TemporaryDirectory(prefix="pfwatch-bench-") as temporary:
         directory: Path = asked.directory or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
         try:
-            return run(asked, directory, core)
+            return run_scale(asked, directory, core) if asked.scale else run(asked, directory, core)
         except ProgramError as failure:
             sys.stderr.write(f"{failure}\n")
             return 1
@@ -39,27 +59,42 @@ def main() -> int:
 
 def run(asked: argparse.Namespace, directory: Path, core: int) -> int:
     """Measure every mix; 1 when pfwatch counted something else than the truth."""
-    replay = (sys.executable, "-m", "pfwatch", "replay", "--json", "{file}")
-    pfwatch = Tool("stand-in", tuple(shlex.split(asked.command))) if asked.command else Tool("pfwatch", replay)
-    found = [installed("pflogsumm", "pflogsumm", "{file}"), installed("wc -l", "wc", "-l", "{file}")]
-    tools = [pfwatch, *(tool for tool in found if tool), Tool("python -c pass", (sys.executable, "-c", "pass"))]
-    if found[0] is None:
-        sys.stdout.write("pflogsumm is not installed (Debian package pflogsumm): no ratios\n")
-    wrong = []
+    asked.all_cores |= asked.write
+    pfwatch = Peer("pfwatch", "pfwatch", Tool("pfwatch", REPLAY), by_pfwatch, "")
+    if asked.command:
+        stand_in = Tool("stand-in", tuple(shlex.split(asked.command)))
+        pfwatch = Peer("stand-in", "", stand_in, lambda *_: [], "")
+    peers = [peer for peer in all_peers(asked.form) if not asked.peer or peer.key in asked.peer]
+    results = []
     for mix in asked.mix or ("normal", "attack"):
-        log, truth = prepare(directory, asked.lines, mix, asked.seed, asked.form)
-        os.sched_setaffinity(0, {core})  # the measured processes inherit it
-        rounds = compare(tools, log, asked.runs)
-        megabytes = log.stat().st_size / 1e6
-        title = f"{mix}: {asked.lines:,} lines, {megabytes:.0f} MB, {asked.form}, core {core}, {asked.runs} runs"
-        sys.stdout.write(f"\n{title}\n{table(rounds, asked.lines)}\n")
-        if asked.command:
-            sys.stdout.write("counts not checked: --command stands in for pfwatch\n")
-            continue
-        differences = check(output_of(pfwatch, log), truth)
-        sys.stdout.write("\n".join(differences or ["counts agree with the truth"]) + "\n")
-        wrong += differences
-    return 1 if wrong else 0
+        results.append(compare_mix(asked, mix, directory, core, pfwatch, peers))
+        sys.stdout.write(f"\n{shown(results[-1], core)}\n")
+        sys.stdout.flush()
+    if asked.write:
+        scale = measure_scale(asked.lines, asked.runs, directory, core, pfwatch.tool)
+        sys.stdout.write(f"\n{scale_table(scale)}\n")
+        for path in page.write(results, scale, peers):
+            sys.stdout.write(f"written: {path}\n")
+    return 1 if any(differences(result.one_core[0].counted) for result in results) else 0
+
+
+def run_scale(asked: argparse.Namespace, directory: Path, core: int) -> int:
+    scale = measure_scale(asked.lines, asked.runs, directory, core, Tool("pfwatch", REPLAY))
+    sys.stdout.write(f"{scale_table(scale)}\n")
+    return 0
+
+
+def shown(result: MixResult, core: int) -> str:
+    """The results of a mix for a terminal."""
+    lines = result.one_core[0].lines
+    parts = [
+        f"{result.mix}: {lines:,} lines, {result.megabytes:.0f} MB, {result.form}, core {core}, {result.runs} runs",
+        table(result.one_core),
+    ]
+    parts += [f"{name} is not installed: not measured" for name in result.missing]
+    if result.all_cores:
+        parts += [f"\n{result.mix}, on {result.cores} cores, faster by elapsed time", table(result.all_cores)]
+    return "\n".join([*parts, "", *map(verdict, result.one_core)])
 
 
 if __name__ == "__main__":
