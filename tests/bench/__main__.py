@@ -13,7 +13,7 @@ from tests.bench.comparison import compare_mix
 from tests.bench.counted import by_pfwatch, differences
 from tests.bench.measure import ProgramError, Tool
 from tests.bench.peers import Peer, all_peers
-from tests.bench.results import MixResult, table, verdict
+from tests.bench.results import MixResult, cores_in_words, table, verdict
 from tests.bench.scale import measure_scale, scale_table
 
 REPLAY = (sys.executable, "-m", "pfwatch", "replay", "--json", "{file}")
@@ -73,7 +73,10 @@ def run(asked: argparse.Namespace, directory: Path, core: int) -> int:
     if asked.write:
         scale = measure_scale(asked.lines, asked.runs, directory, core, pfwatch.tool)
         sys.stdout.write(f"\n{scale_table(scale)}\n")
-        for path in page.write(results, scale, peers):
+        from tests.bench.parts import measure_parts  # only now: no measured program seems smaller than this process
+
+        parts = measure_parts(min(asked.lines, 100_000), asked.runs)
+        for path in page.write(results, scale, parts, peers):
             sys.stdout.write(f"written: {path}\n")
     return 1 if any(differences(result.one_core[0].counted) for result in results) else 0
 
@@ -93,7 +96,7 @@ def shown(result: MixResult, core: int) -> str:
     ]
     parts += [f"{name} is not installed: not measured" for name in result.missing]
     if result.all_cores:
-        parts += [f"\n{result.mix}, on {result.cores} cores, faster by elapsed time", table(result.all_cores)]
+        parts += [f"\n{result.mix}, on {cores_in_words(result.cores)}, faster by elapsed time", table(result.all_cores)]
     return "\n".join([*parts, "", *map(verdict, result.one_core)])
 
 

@@ -14,11 +14,14 @@ from tests.bench.chart import Group, bars
 from tests.bench.counted import differences
 from tests.bench.measure import Spread
 from tests.bench.peers import Peer
-from tests.bench.results import Line, MixResult
+from tests.bench.results import Line, MixResult, cores_in_words, ratio
 from tests.bench.scale import Step
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "performance.md"
 PLOT = "performance.svg"
+
+Rows = Sequence[Sequence[str]]
+"""A table, its head first."""
 
 INTRODUCTION = """\
 # How fast it is
@@ -57,25 +60,49 @@ The programs do different things with a log, so a ratio is not a verdict. In the
   decides which mails it would have sent;
 * keeps all counters of `/metrics`.
 
-The daemon does that, too, and commits it to its database once a second. `./dev live` measures the daemon, and
-`python -m tests.bench.parts` what each part of it takes.
+The daemon does that, too, and commits it to its database once a second. `./dev live` measures the daemon.
+"""
+
+PARTS = """\
+## What each part takes
+
+By itself, as `python -m tests.bench.parts` measures it: CPU time of the quickest of several runs. Lines that are not
+plain are read one by one. Without a C compiler, one pattern takes the place of compiled code.
+
+"""
+
+SCALE = """\
+## Does a line cost more in a longer log?
+
+The start of the program is subtracted; it is measured on an empty log. What is done once, when the first line of its
+kind comes, weighs in a short log; *further* lines are those that the next shorter log has not. In the last log every
+line is from somebody new, of whom only so many are remembered. `./dev bench --scale --lines 10000000` goes to ten
+million.
+
 """
 
 
-def write(results: Sequence[MixResult], scale: Sequence[Step], peers: Sequence[Peer], page: Path = PAGE) -> list[Path]:
+def write(
+    results: Sequence[MixResult], scale: Sequence[Step], parts: Rows, peers: Sequence[Peer], page: Path = PAGE
+) -> list[Path]:
     """Write the page and its plot; gives their paths."""
     plot = page.with_name(PLOT)
-    page.write_text(text_of(results, scale, peers), encoding="utf-8")
+    page.write_text(text_of(results, scale, parts, peers), encoding="utf-8")
     plot.write_text(plot_of(results), encoding="utf-8")
     return [page, plot]
 
 
-def text_of(results: Sequence[MixResult], scale: Sequence[Step], peers: Sequence[Peer]) -> str:
-    parts = [INTRODUCTION, _machine(peers), "## Lines in a second of one core\n", f"![Lines per CPU second]({PLOT})\n"]
-    parts += [_one_core(result) for result in results]
-    parts += [_all_cores(result) for result in results if result.all_cores]
-    parts += [_slower(results), _deviations(results), _peers(peers), MORE, _scale(scale)]
-    return "\n".join(part for part in parts if part)
+def text_of(results: Sequence[MixResult], scale: Sequence[Step], parts: Rows, peers: Sequence[Peer]) -> str:
+    sections = [
+        INTRODUCTION,
+        _machine(peers),
+        "## Lines in a second of one core\n",
+        f"![Lines per CPU second]({PLOT})\n",
+    ]
+    sections += [_one_core(result) for result in results]
+    sections += [_all_cores(result) for result in results if result.all_cores]
+    sections += [_slower(results), _deviations(results), _peers(peers), MORE, _parts(parts), _scale(scale)]
+    return "\n".join(section for section in sections if section)
 
 
 def plot_of(results: Sequence[MixResult]) -> str:
@@ -129,12 +156,19 @@ def _one_core(result: MixResult) -> str:
         for one in result.one_core
     ]
     rows += [(name, "", "", "", "", "not installed, not measured") for name in result.missing]
-    head = ("", "lines", "CPU seconds", "lines per CPU second", "pfwatch is faster by (least to most)", "counts")
+    head = (
+        "",
+        "lines",
+        "CPU seconds",
+        "lines per CPU second",
+        "pfwatch is faster by (least to most)",
+        "counts and the truth",
+    )
     return f"{heading}\n{_table(head, rows)}"
 
 
 def _all_cores(result: MixResult) -> str:
-    heading = f"**{result.mix.capitalize()} mix on {result.cores} cores**, by elapsed time:\n"
+    heading = f"**{result.mix.capitalize()} mix on {cores_in_words(result.cores)}**, by elapsed time:\n"
     rows = [
         (one.name, f"{one.middle.elapsed:.3f}", f"{one.middle.cpu:.3f}", _times(one.faster)) for one in result.all_cores
     ]
@@ -143,22 +177,23 @@ def _all_cores(result: MixResult) -> str:
 
 
 def _times(spread: Spread | None) -> str:
-    return f"{spread.middle:.2f} ({spread.least:.2f} to {spread.most:.2f})" if spread else ""
+    return f"{ratio(spread.middle)} ({ratio(spread.least)} to {ratio(spread.most)})" if spread else ""
 
 
 def _agreement(one: Line) -> str:
     if not one.counted:
         return "not compared"
     wrong = len(differences(one.counted))
-    return f"{wrong} of {len(one.counted)} differ" if wrong else f"{len(one.counted)} true"
+    return f"{wrong} of {len(one.counted)} differ" if wrong else f"{len(one.counted)} agree"
 
 
 def _slower(results: Sequence[MixResult]) -> str:
     """Where pfwatch is not the faster one."""
     rows = [
-        f"* {one.name}, {result.mix} mix{where}: pfwatch takes {1 / one.faster.middle:.1f} times as long\n"
+        f"* {one.name}, {result.mix} mix{where}: pfwatch takes {1 / one.faster.middle:.2f} times as long "
+        f"({1 / one.faster.most:.2f} to {1 / one.faster.least:.2f})\n"
         for result in results
-        for where, lines in (("", result.one_core), (f", on {result.cores} cores", result.all_cores))
+        for where, lines in (("", result.one_core), (f", on {cores_in_words(result.cores)}, elapsed", result.all_cores))
         for one in lines
         if one.faster and one.faster.middle < 1
     ]
@@ -186,19 +221,31 @@ def _peers(peers: Sequence[Peer]) -> str:
     )
 
 
+def _parts(parts: Rows) -> str:
+    return PARTS + _table(parts[0], parts[1:])
+
+
 def _scale(steps: Sequence[Step]) -> str:
     rows = [
-        (what if not number else "", f"{one.lines:,}", f"{one.microseconds:.2f}", f"{one.memory:.0f}")
+        (
+            what if not number else "",
+            f"{one.lines:,}",
+            f"{one.microseconds:.2f}",
+            f"{one.further:.2f}",
+            f"{one.memory:.0f}",
+        )
         for what, group in groupby(steps, lambda one: one.what)
         for number, one in enumerate(group)
     ]
-    head = ("", "lines", "microseconds of CPU time per line", "resident memory, MiB")
-    return (
-        "## Does a line cost more in a longer log?\n\nThe start of the program is subtracted; it is measured on an "
-        "empty log. `./dev bench --scale --lines 10000000` goes to ten million.\n\n" + _table(head, rows)
-    )
+    head = ("", "lines", "microseconds of CPU time per line", "per further line", "resident memory, MiB")
+    return SCALE + _table(head, rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---" if not number else "---:" for number in range(len(head))], *rows]
+    """Numbers to the right."""
+    marks = [
+        "---:" if all(not cell or cell[0].isdigit() for cell in cells) and any(cells) else "---"
+        for cells in zip(*rows, strict=True)
+    ]
+    lines = [head, marks, *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

@@ -106,7 +106,8 @@ def all_peers(form: str = "bsd") -> list[Peer]:
             ),
             by_exporter,
             "counts for Prometheus. It cannot read a finished log: it follows an empty one, to which the whole log is "
-            "appended, until it has read it and answered one scrape; its elapsed time has waiting in it",
+            "appended, until it has read it and answered one scrape; its elapsed time has waiting in it. It does "
+            "not know services with a name of their own, such as `postfix/submission/smtpd`",
         ),
         Peer(
             "logwatch",

@@ -60,8 +60,17 @@ def line(
     return Line(tool.name, lines, medians({tool.name: runs})[tool.name], faster, counted)
 
 
+def cores_in_words(cores: int) -> str:
+    return f"{cores} cores" if cores > 1 else "one core"
+
+
+def ratio(times: float) -> str:
+    """Two decimals, and more for what is far below one."""
+    return f"{times:.2f}" if times >= 0.1 else f"{times:.4f}"
+
+
 def shown_spread(spread: Spread | None) -> str:
-    return f"{spread.least:.2f}  {spread.middle:.2f}  {spread.most:.2f}" if spread else "-"
+    return "  ".join(map(ratio, spread)) if spread else "-"
 
 
 def cells(one: Line) -> tuple[str, ...]:

@@ -14,15 +14,24 @@ from tests.bench.results import columns
 
 SHORTEST = 10_000
 STRANGERS = 1_000_000
+SHORT = 100_000
+SHORT_RUNS = 10
+"""Of logs that take no longer than the program's start, which varies."""
 
 
 class Step(NamedTuple):
-    """One log: what is in it, its lines, microseconds of CPU time per line, and the greatest resident set in MiB."""
+    """One log."""
 
     what: str
     lines: int
     microseconds: float
+    """Of CPU time for a line, the program's start subtracted."""
+    further: float
+    """The same of those lines that the next shorter log has not: what is done once, at the first line of its kind, is
+    not in it.
+    """
     memory: float
+    """The greatest resident set, in MiB."""
 
 
 def measure_scale(lines: int, runs: int, directory: Path, core: int, pfwatch: Tool) -> list[Step]:
@@ -39,23 +48,28 @@ def measure_scale(lines: int, runs: int, directory: Path, core: int, pfwatch: To
     named = [
         (Tool(log.path.stem, pfwatch.command), log) for log in (Log(empty, empty, 0), *(log for _, log in logs))
     ]  # fmt: skip
-    rounds = compare(named, runs, {core})
+    rounds = compare([one for one in named if one[1].lines <= SHORT], max(runs, SHORT_RUNS), {core})
+    rounds |= compare([one for one in named if one[1].lines > SHORT], runs, {core})
     # The least, not the middle: what disturbs only adds, and ten thousand lines take less than a start varies.
-    begin = min(run.cpu for run in rounds[empty.stem])
-    return [
-        Step(
-            what,
-            log.lines,
-            (min(run.cpu for run in rounds[log.path.stem]) - begin) / log.lines * 1e6,
-            max(run.memory for run in rounds[log.path.stem]),
-        )
-        for what, log in logs
-    ]
+    least = {name: min(run.cpu for run in measured) for name, measured in rounds.items()}
+    begin, steps = least[empty.stem], list[Step]()
+    before = "", 0, begin
+    for what, log in logs:
+        used = least[log.path.stem]
+        _, fewer, less = before if before[0] == what else ("", 0, begin)
+        memory = max(run.memory for run in rounds[log.path.stem])
+        further = (used - less) / (log.lines - fewer)
+        steps.append(Step(what, log.lines, (used - begin) / log.lines * 1e6, further * 1e6, memory))
+        before = what, log.lines, used
+    return steps
 
 
 def scale_table(steps: Sequence[Step]) -> str:
-    rows = [("", "lines", "microseconds per line", "RSS MiB")]
-    rows += [(one.what, f"{one.lines:,}", f"{one.microseconds:.2f}", f"{one.memory:.0f}") for one in steps]
+    rows = [("", "lines", "microseconds per line", "per further line", "RSS MiB")]
+    rows += [
+        (one.what, f"{one.lines:,}", f"{one.microseconds:.2f}", f"{one.further:.2f}", f"{one.memory:.0f}")
+        for one in steps
+    ]
     return columns(rows)
 
 
