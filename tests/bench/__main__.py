@@ -14,7 +14,7 @@ from tests.bench.counted import by_pfwatch, differences
 from tests.bench.measure import ProgramError, Tool
 from tests.bench.peers import Peer, all_peers
 from tests.bench.results import MixResult, cores_in_words, table, verdict
-from tests.bench.scale import measure_scale, scale_table
+from tests.bench.scale import Step, measure_scale, scale_table
 
 REPLAY = (sys.executable, "-m", "pfwatch", "replay", "--json", "{file}")
 KEYS = [peer.key for peer in all_peers()]
@@ -65,15 +65,17 @@ def run(asked: argparse.Namespace, directory: Path, core: int) -> int:
         stand_in = Tool("stand-in", tuple(shlex.split(asked.command)))
         pfwatch = Peer("stand-in", "", stand_in, lambda *_: [], "")
     peers = [peer for peer in all_peers(asked.form) if not asked.peer or peer.key in asked.peer]
+    scale = list[Step]()
+    if asked.write:  # first, because comparing counts makes this process larger, and no measured one seems smaller
+        scale = measure_scale(asked.lines, asked.runs, directory, core, pfwatch.tool)
+        sys.stdout.write(f"{scale_table(scale)}\n")
     results = []
     for mix in asked.mix or ("normal", "attack"):
         results.append(compare_mix(asked, mix, directory, core, pfwatch, peers))
         sys.stdout.write(f"\n{shown(results[-1], core)}\n")
         sys.stdout.flush()
     if asked.write:
-        scale = measure_scale(asked.lines, asked.runs, directory, core, pfwatch.tool)
-        sys.stdout.write(f"\n{scale_table(scale)}\n")
-        from tests.bench.parts import measure_parts  # only now: no measured program seems smaller than this process
+        from tests.bench.parts import measure_parts  # only now, for the same reason
 
         parts = measure_parts(min(asked.lines, 100_000), asked.runs)
         for path in page.write(results, scale, parts, peers):

@@ -42,6 +42,7 @@ def bars(title: str, series: Sequence[str], groups: Sequence[Group]) -> str:
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
         *_axis(low, high, height),
         *_legend(series),
+        f'<text x="{_WIDTH - 10}" y="20" text-anchor="end">{escape(title)}, logarithmic scale</text>',
     ]
     y = _TOP
     for group in groups:

@@ -42,8 +42,8 @@ attacks, in the *attack* mix 80. pfwatch runs as `pfwatch replay --json`, in its
   children is what counts, because that is what a mail server has to share with it.
 * **Elapsed time on all cores** for the script of pipes, which can use several at a time.
 * **The counts are compared with the truth.** A program that is quick because it does not read everything would show.
-* Slow programs are measured on a shorter log of the same mix and compared by the line; the table has the lengths. Their
-  start weighs more there.
+* The start of a program is in its numbers, and weighs more in a short log. Slow programs are measured on a shorter log
+  of the same mix and compared by the line; the table has the lengths.
 """
 
 MORE = """\
