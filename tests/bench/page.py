@@ -60,7 +60,8 @@ The programs do different things with a log, so a ratio is not a verdict. In the
   decides which mails it would have sent;
 * keeps all counters of `/metrics`.
 
-The daemon does that, too, and commits it to its database once a second. `./dev live` measures the daemon.
+A replay does not keep what its report does not show, such as the accounts and the lines of an incident. The daemon
+keeps them, and commits everything to its database once a second. `./dev live` measures the daemon.
 """
 
 PARTS = """\
