@@ -271,10 +271,12 @@ class Detector:
         row = watched.rows.make_room()
         if row is None:
             return _NOTHING
-        key, watch = (watched.name, row.subject), watched.take(row)
+        key = watched.name, row.subject
         if key not in self._open:
+            row.watch, row.waiting = None, []  # nobody will look
             return _NOTHING
         del self._open[key]
+        watch = watched.take(row)
         watched.open -= 1
         if len(self._ends) > 2 * len(self._open) + _MOST_STALE:
             self._order_ends()
