@@ -13,15 +13,15 @@ from pfwatch.parsing.fragments import untrusted, word
 from pfwatch.parsing.rule import Build, Rule
 
 
-def _trouble(problem: str) -> Build:
-    def build(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _trouble(problem: str) -> Build[ServiceHealth]:
+    def build(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
         return ServiceHealth(envelope, problem, word(found.groupdict().get("subject")) or "", untrusted(found["text"]))
 
     return build
 
 
-def _nothing_to_count(topic: str) -> Build:
-    def build(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _nothing_to_count(topic: str) -> Build[Housekeeping]:
+    def build(envelope: Envelope, found: re.Match[bytes]) -> Housekeeping:
         return Housekeeping(envelope, topic, untrusted(found["text"]))
 
     return build
@@ -32,7 +32,7 @@ _PIPE = "Nov 22 09:53:31 mx1 postfix/pipe[262]: warning: "
 _VIRTUAL = "Nov 22 09:53:31 mx1 postfix/virtual[263]: warning: "
 
 
-def _warning(name: str, example: str, text: str, build: Build, source: str) -> Rule:
+def _warning(name: str, example: str, text: str, build: Build[Event], source: str) -> Rule:
     return Rule(
         name=name,
         since="2.10",

@@ -6,7 +6,7 @@ Enters: match objects. Leaves: events and rules. This file must never know a ses
 import re
 from typing import Final
 
-from pfwatch.events import Client, Envelope, Event, PeakMetric, RatePeak
+from pfwatch.events import Client, Envelope, PeakMetric, RatePeak
 from pfwatch.parsing.fragments import address, number, word
 from pfwatch.parsing.rule import Plain, Rule
 
@@ -45,13 +45,13 @@ def _service_and_client(ident: bytes) -> tuple[bytes, Client]:
     return chosen or (ident.rpartition(b":")[0], Client(None, None, None))
 
 
-def _peak(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _peak(envelope: Envelope, found: re.Match[bytes]) -> RatePeak:
     service, client = _service_and_client(found["ident"])
     metric, value, period = _METRICS[found["metric"]], int(found["value"]), number(found["period"])
     return RatePeak(envelope, client, metric, value, period, word(service), word(found["peak_at"]))
 
 
-def _cache_size(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _cache_size(envelope: Envelope, found: re.Match[bytes]) -> RatePeak:
     return RatePeak(envelope, None, "cache_size", int(found["value"]), None, None, word(found["peak_at"]))
 
 

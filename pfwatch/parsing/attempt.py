@@ -26,7 +26,7 @@ def _queue_id(found: re.Match[bytes]) -> str | None:
     return word(found.groupdict().get("queue_id"))
 
 
-def _attempted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _attempted(envelope: Envelope, found: re.Match[bytes]) -> DeliveryAttempted:
     server = found.groupdict()
     peer_ip = server.get("peer_ip")
     return DeliveryAttempted(
@@ -39,20 +39,20 @@ def _attempted(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )
 
 
-def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> OutboundAuthFailed:
     return OutboundAuthFailed(
         envelope, _queue_id(found), word(found["peer_name"]), address(found["peer_ip"]), untrusted(found["reason"])
     )
 
 
-def _auth_detail(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _auth_detail(envelope: Envelope, found: re.Match[bytes]) -> AuthDetail:
     return AuthDetail(envelope, untrusted(found["reason"]))
 
 
-def _nothing_to_count(topic: str) -> Build:
+def _nothing_to_count(topic: str) -> Build[Housekeeping]:
     """A line that is read and counts nowhere: a remote server alone can cause it."""
 
-    def build(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    def build(envelope: Envelope, found: re.Match[bytes]) -> Housekeeping:
         return Housekeeping(envelope, topic, untrusted(found["text"]))
 
     return build

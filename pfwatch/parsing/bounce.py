@@ -6,7 +6,7 @@ lines of the notification's own queue id, if anywhere.
 
 import re
 
-from pfwatch.events import Envelope, Event, Housekeeping, Notice, Notified, ServiceHealth
+from pfwatch.events import Envelope, Housekeeping, Notice, Notified, ServiceHealth
 from pfwatch.parsing.fragments import PLAIN_ID, QUEUE_ID, untrusted, word
 from pfwatch.parsing.rule import Build, Plain, Rule
 
@@ -17,7 +17,7 @@ _NOTICES: dict[bytes, Notice] = {
 }
 
 
-def _notified(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _notified(envelope: Envelope, found: re.Match[bytes]) -> Notified:
     notice, notice_queue_id = notice_of(found["notice"]), word(found["notice_queue_id"])
     return Notified(envelope, found["queue_id"].decode(), notice, notice_queue_id)
 
@@ -27,18 +27,18 @@ def notice_of(text: bytes) -> Notice:
     return _NOTICES.get(text, "postmaster")
 
 
-def _not_notified(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _not_notified(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
     return ServiceHealth(envelope, "other", "bounce", untrusted(found["text"]))
 
 
-def _template(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _template(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
     return ServiceHealth(envelope, "config_warning", "bounce_template_file", untrusted(found["text"]))
 
 
-def _nothing_to_count(topic: str) -> Build:
+def _nothing_to_count(topic: str) -> Build[Housekeeping]:
     """A line that is read and counts nowhere."""
 
-    def build(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    def build(envelope: Envelope, found: re.Match[bytes]) -> Housekeeping:
         return Housekeeping(envelope, topic, untrusted(found["text"]))
 
     return build

@@ -9,23 +9,23 @@ side: they are text, and where they stand before the address, no address is read
 import re
 from typing import Final
 
-from pfwatch.events import CertificateRejected, Envelope, Event, TlsMisconfigured
+from pfwatch.events import CertificateRejected, Envelope, TlsMisconfigured
 from pfwatch.parsing.fragments import CLIENT, PEER, address, client, peer, untrusted, word
 from pfwatch.parsing.postscreen import NAMELESS, nameless
 from pfwatch.parsing.rule import Rule
 from pfwatch.parsing.trouble import housekeeping
 
 
-def _client_rejected(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _client_rejected(envelope: Envelope, found: re.Match[bytes]) -> CertificateRejected:
     who = client(found)
     return CertificateRejected(envelope, who, "inbound", who.name, who.ip, untrusted(found["reason"]))
 
 
-def _server_rejected(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _server_rejected(envelope: Envelope, found: re.Match[bytes]) -> CertificateRejected:
     return CertificateRejected(envelope, None, "outbound", *peer(found), untrusted(found["reason"]))
 
 
-def _proxied_rejected(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _proxied_rejected(envelope: Envelope, found: re.Match[bytes]) -> CertificateRejected:
     """A server's name stands before its address, a client's does not."""
     name, reason = word(found["peer_name"]), untrusted(found["reason"])
     if name is None:
@@ -34,7 +34,7 @@ def _proxied_rejected(envelope: Envelope, found: re.Match[bytes]) -> Event:
     return CertificateRejected(envelope, None, "outbound", name, address(found["ip"]), reason)
 
 
-def _misconfigured(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _misconfigured(envelope: Envelope, found: re.Match[bytes]) -> TlsMisconfigured:
     return TlsMisconfigured(envelope, untrusted(found["reason"]))
 
 

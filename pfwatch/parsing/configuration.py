@@ -6,7 +6,7 @@ defaults quote what a client typed, and that only goes into the text.
 
 import re
 
-from pfwatch.events import Envelope, Event
+from pfwatch.events import Envelope, ServiceHealth
 from pfwatch.parsing.rule import Rule
 from pfwatch.parsing.trouble import PATH, TABLE, health
 
@@ -14,7 +14,7 @@ _ADVICE = health("config_warning", part=True)
 _WARNING = health("config_warning")
 
 
-def _removed_support(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _removed_support(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
     """What is no longer supported, and the line behind it that tells where to read of it."""
     return (_WARNING if found["subject"] else _ADVICE)(envelope, found)
 

@@ -10,14 +10,14 @@ from typing import Final
 
 import msgspec
 
-from pfwatch.events import ContentAction, Envelope, Event, Rejected, ServiceHealth
+from pfwatch.events import ContentAction, Envelope, Rejected, ServiceHealth
 from pfwatch.parsing.fragments import QUEUE_ID, untrusted
 from pfwatch.parsing.reject import read_reply
 from pfwatch.parsing.rule import Build, Rule
 from pfwatch.parsing.trouble import health, housekeeping
 
 
-def _content_action(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _content_action(envelope: Envelope, found: re.Match[bytes]) -> ContentAction:
     action, part = found["action"].decode(), found["part"].decode()
     return ContentAction(
         envelope,
@@ -29,10 +29,10 @@ def _content_action(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )
 
 
-def _refused(category: str) -> Build:
+def _refused(category: str) -> Build[Rejected]:
     """Of a message that cleanup would not take; the reply to the client stands nowhere."""
 
-    def build(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    def build(envelope: Envelope, found: re.Match[bytes]) -> Rejected:
         return Rejected(
             envelope, None, found["queue_id"].decode(), None, None, None, None, category, untrusted(found["text"]),
             None, None, None, None, None, False,
@@ -41,7 +41,7 @@ def _refused(category: str) -> Build:
     return build
 
 
-def _mime_error(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _mime_error(envelope: Envelope, found: re.Match[bytes]) -> Rejected:
     reply = read_reply(found["text"])
     return Rejected(
         envelope, None, found["queue_id"].decode(), None, None, None, None, "content", untrusted(found["text"]),
@@ -49,7 +49,7 @@ def _mime_error(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )  # fmt: skip
 
 
-def _close_error(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _close_error(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
     """What is left of a write that failed before: smtpd or cleanup has said so. Anybody can cause it by a long
     message, so it must not look like a full disk.
     """

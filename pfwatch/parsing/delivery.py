@@ -10,7 +10,7 @@ it: whoever typed it lies about his own message only.
 
 import re
 
-from pfwatch.events import STATUSES, Delivery, Envelope, Event, Housekeeping, ServiceHealth
+from pfwatch.events import STATUSES, Delivery, Envelope, Housekeeping, ServiceHealth
 from pfwatch.parsing.fragments import (
     ADDRESS,
     PLAIN_ADDRESS,
@@ -72,7 +72,7 @@ def _failure(status: str, text: bytes) -> str | None:
     return "local"
 
 
-def _delivered(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _delivered(envelope: Envelope, found: re.Match[bytes]) -> Delivery:
     status = status_of(found["status"])
     relay_ip = found["relay_ip"]
     return Delivery(
@@ -93,7 +93,7 @@ def _delivered(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )
 
 
-def _cut_off(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _cut_off(envelope: Envelope, found: re.Match[bytes]) -> Delivery:
     """A recipient so long that Postfix cut the line before it said what became of him."""
     return Delivery(
         envelope, found["queue_id"].decode(), untrusted(found["recipient"]), None, None, None, None, 0.0, [], None,
@@ -101,11 +101,11 @@ def _cut_off(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )  # fmt: skip
 
 
-def _passed_on(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _passed_on(envelope: Envelope, found: re.Match[bytes]) -> Housekeeping:
     return Housekeeping(envelope, "transport", untrusted(found["text"]))
 
 
-def _no_bounce(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _no_bounce(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
     """The bounce daemon did not answer; the message stays in the queue."""
     return ServiceHealth(envelope, "ipc_error", found["subject"].decode(), untrusted(found["text"]))
 

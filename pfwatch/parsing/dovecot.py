@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from pfwatch.events import AuthCause, AuthDetail, Client, DovecotAuthFailed, Envelope, Event
+from pfwatch.events import AuthCause, AuthDetail, Client, DovecotAuthFailed, Envelope
 from pfwatch.parsing.fragments import address, untrusted
 from pfwatch.parsing.rule import Rule
 
@@ -38,7 +38,7 @@ _MOST_ATTEMPTS = 1000
 """Dovecot ends a connection long before."""
 
 
-def _failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _failed(envelope: Envelope, found: re.Match[bytes]) -> DovecotAuthFailed:
     """One line for all the tries of a connection: it stands for each of them."""
     reason, user, attempts = found["reason"], found["user"], found["attempts"]
     if attempts:
@@ -56,7 +56,7 @@ def _failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )
 
 
-def _detail(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _detail(envelope: Envelope, found: re.Match[bytes]) -> AuthDetail:
     part_of = "dovecot_auth_failed" if found["session"] or found["later_session"] else "auth_failed"
     return AuthDetail(
         msgspec.structs.replace(envelope, part_of=part_of), untrusted(found["reason"] or found["later_reason"])

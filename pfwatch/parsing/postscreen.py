@@ -10,7 +10,7 @@ whatever they hold, the reply ends where Postfix's own words end.
 import re
 from typing import Final
 
-from pfwatch.events import Client, Envelope, Event, PostscreenEvent, Rejected, Untrusted
+from pfwatch.events import Client, Envelope, PostscreenEvent, Rejected, Untrusted
 from pfwatch.parsing import screening
 from pfwatch.parsing.fragments import address, untrusted, untrusted_or_none, word
 from pfwatch.parsing.reject import category
@@ -42,32 +42,32 @@ _TESTS: Final = {
 }
 
 
-def _tested(test: str) -> Build:
-    def build(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _tested(test: str) -> Build[PostscreenEvent]:
+    def build(envelope: Envelope, found: re.Match[bytes]) -> PostscreenEvent:
         return PostscreenEvent(envelope, nameless(found), test, None, None, None, None)
 
     return build
 
 
-def _named(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _named(envelope: Envelope, found: re.Match[bytes]) -> PostscreenEvent:
     return PostscreenEvent(envelope, nameless(found), _TESTS[found["test"]], None, None, None, None)
 
 
-def _sampled(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _sampled(envelope: Envelope, found: re.Match[bytes]) -> PostscreenEvent:
     sample = untrusted_or_none(found["sample"])
     return PostscreenEvent(envelope, nameless(found), _TESTS[found["test"]], None, None, None, sample)
 
 
-def _pregreeted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _pregreeted(envelope: Envelope, found: re.Match[bytes]) -> PostscreenEvent:
     size, seconds, sample = int(found["bytes"]), float(found["seconds"]), untrusted_or_none(found["sample"])
     return PostscreenEvent(envelope, nameless(found), "pregreet", None, size, seconds, sample)
 
 
-def _ranked(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _ranked(envelope: Envelope, found: re.Match[bytes]) -> PostscreenEvent:
     return PostscreenEvent(envelope, nameless(found), "dnsbl", int(found["score"]), None, None, None)
 
 
-def _hung_up(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _hung_up(envelope: Envelope, found: re.Match[bytes]) -> PostscreenEvent:
     return PostscreenEvent(envelope, nameless(found), "hangup", None, None, float(found["seconds"]), None)
 
 
@@ -88,7 +88,7 @@ def _addresses(text: bytes, *, whole: bool) -> tuple[Untrusted | None, Untrusted
     return untrusted(sender), untrusted(recipient) if whole else None, places > 1 or not whole
 
 
-def _refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _refused(envelope: Envelope, found: re.Match[bytes]) -> Rejected:
     code, enhanced, text, tail = found.group("code", "enhanced", "text", "tail")
     end = _TAIL.match(tail) if tail else None
     sender, recipient, ambiguous = _addresses(end["addresses"] if end else tail or b"", whole=end is not None)
@@ -103,7 +103,7 @@ def _refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )  # fmt: skip
 
 
-def _turned_away(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _turned_away(envelope: Envelope, found: re.Match[bytes]) -> Rejected:
     text = found["text"]
     return Rejected(
         envelope, nameless(found), None, "CONNECT", None, None, None, category(text), untrusted(text), None, None,

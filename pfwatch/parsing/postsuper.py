@@ -7,7 +7,7 @@ must never know a message, only its lines.
 import re
 from typing import Final
 
-from pfwatch.events import Envelope, Event, MessageRemoved, QueueAction, QueueChanged
+from pfwatch.events import Envelope, Housekeeping, MessageRemoved, QueueAction, QueueChanged, ServiceHealth
 from pfwatch.parsing.fragments import QUEUE_ID
 from pfwatch.parsing.rule import Rule
 from pfwatch.parsing.trouble import health, housekeeping, storage
@@ -21,7 +21,7 @@ _MOVES: dict[bytes, QueueAction] = {
 }
 
 
-def _moved(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _moved(envelope: Envelope, found: re.Match[bytes]) -> MessageRemoved:
     return MessageRemoved(envelope, found["queue_id"].decode(), _MOVES[found["action"]])
 
 
@@ -34,14 +34,14 @@ _CHANGES: dict[bytes, QueueAction] = {
 }
 
 
-def _queue_changed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _queue_changed(envelope: Envelope, found: re.Match[bytes]) -> QueueChanged:
     return QueueChanged(envelope, _CHANGES[found["action"]], int(found["count"]))
 
 
 _GONE = b": No such file or directory"
 
 
-def queue_file(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def queue_file(envelope: Envelope, found: re.Match[bytes]) -> Housekeeping | ServiceHealth:
     """Somebody deleted the message meanwhile, which is nothing; or the file system is in trouble."""
     if found[0].endswith(_GONE):
         return housekeeping("queue_file_gone")(envelope, found)

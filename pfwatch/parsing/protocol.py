@@ -14,7 +14,6 @@ from pfwatch.events import (
     ClientDisconnected,
     DnsMismatch,
     Envelope,
-    Event,
     MessageAccepted,
     ProtocolViolation,
     ProxyVerdict,
@@ -38,11 +37,11 @@ from pfwatch.parsing.rule import Build, Plain, Rule
 from pfwatch.parsing.smtpd_notes import NOTES
 
 
-def _violation(violation: Violation, stage: str | None = None) -> Build:
+def _violation(violation: Violation, stage: str | None = None) -> Build[ProtocolViolation]:
     """A breach of the protocol; the stage stands in the line, or the wording itself knows it."""
     assert violation in get_args(Violation)  # noqa: S101 - a slip in the table below
 
-    def build(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    def build(envelope: Envelope, found: re.Match[bytes]) -> ProtocolViolation:
         said = found.groupdict()
         return ProtocolViolation(
             envelope, client(found), violation, word(said.get("stage")) or stage, untrusted_or_none(said.get("sample"))
@@ -51,7 +50,7 @@ def _violation(violation: Violation, stage: str | None = None) -> Build:
     return build
 
 
-def _too_big(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _too_big(envelope: Envelope, found: re.Match[bytes]) -> Rejected:
     """The client is known by the queue id alone; neither stage nor reply code stand in the line."""
     text, queue_id = found["text"], found["queue_id"]
     return Rejected(
@@ -60,7 +59,7 @@ def _too_big(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )  # fmt: skip
 
 
-def _proxy_verdict(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _proxy_verdict(envelope: Envelope, found: re.Match[bytes]) -> ProxyVerdict:
     reply = read_reply(found["text"])
     return ProxyVerdict(
         envelope,
@@ -72,13 +71,13 @@ def _proxy_verdict(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )
 
 
-def _unconfirmed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _unconfirmed(envelope: Envelope, found: re.Match[bytes]) -> DnsMismatch:
     """The address is Postfix's own; of the name that was not confirmed, nothing is taken."""
     who = Client(address(found["ip"]), None, None)
     return DnsMismatch(envelope, who, untrusted(found["hostname"]), untrusted(found["reason"]))
 
 
-def _bad_name(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _bad_name(envelope: Envelope, found: re.Match[bytes]) -> DnsMismatch:
     """A name that cannot be one: it may look like an address, and is none."""
     return DnsMismatch(envelope, None, untrusted(found["hostname"]), untrusted(found["reason"]))
 
@@ -205,20 +204,20 @@ _ANSWERS = (
 RULES: tuple[Rule, ...] = (_MISMATCH, *_VIOLATIONS, *_ANSWERS, _NUMERIC, _MALFORMED, *NOTES)
 
 
-def _qmqp_connected(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _qmqp_connected(envelope: Envelope, found: re.Match[bytes]) -> ClientConnected:
     return ClientConnected(envelope, client(found))
 
 
-def _qmqp_disconnected(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _qmqp_disconnected(envelope: Envelope, found: re.Match[bytes]) -> ClientDisconnected:
     return ClientDisconnected(envelope, client(found), {}, None)
 
 
-def _qmqp_accepted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _qmqp_accepted(envelope: Envelope, found: re.Match[bytes]) -> MessageAccepted:
     queue_id = found["queue_id"].decode()
     return MessageAccepted(envelope, client(found), queue_id, "smtpd", None, None, None, None, None, None)
 
 
-def _qmqp_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _qmqp_aborted(envelope: Envelope, found: re.Match[bytes]) -> SessionAborted:
     queue_id, lost = found["queue_id"], found["reason"] == b"lost connection"
     return SessionAborted(
         envelope, client(found), "lost_connection" if lost else "timeout", found["stage"].decode(), number(None),

@@ -9,7 +9,6 @@ import re
 
 from pfwatch.events import (
     Envelope,
-    Event,
     MessageAccepted,
     MessageIdentified,
     MessageQueued,
@@ -24,18 +23,18 @@ from pfwatch.parsing.rule import Plain, Rule
 from pfwatch.parsing.trouble import health, housekeeping
 
 
-def _picked_up(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _picked_up(envelope: Envelope, found: re.Match[bytes]) -> MessageAccepted:
     return MessageAccepted(
         envelope, None, found["queue_id"].decode(), "pickup", None, None, None, word(found["orig_id"]),
         int(found["uid"]), untrusted(found["sender"]),
     )  # fmt: skip
 
 
-def _identified(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _identified(envelope: Envelope, found: re.Match[bytes]) -> MessageIdentified:
     return MessageIdentified(envelope, None, found["queue_id"].decode(), untrusted(found["message_id"]))
 
 
-def _queued(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _queued(envelope: Envelope, found: re.Match[bytes]) -> MessageQueued:
     return MessageQueued(
         envelope,
         None,
@@ -55,18 +54,18 @@ _ACTIONS = {
 }
 
 
-def _removed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _removed(envelope: Envelope, found: re.Match[bytes]) -> MessageRemoved:
     return MessageRemoved(envelope, found["queue_id"].decode(), _ACTIONS[found["action"]])  # type: ignore[arg-type] # only such words
 
 
-def _expired(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _expired(envelope: Envelope, found: re.Match[bytes]) -> MessageRemoved:
     return MessageRemoved(envelope, found["queue_id"].decode(), "expired")
 
 
 _ENHANCED = re.compile(rb"([245]\.[0-9]{1,3}\.[0-9]{1,3}) ")
 
 
-def _milter_action(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _milter_action(envelope: Envelope, found: re.Match[bytes]) -> MilterAction:
     """The line lacks the three digits of the milter's reply, but not its enhanced code."""
     reply = read_reply(found["text"] or b"")
     text, enhanced_code = reply.text, reply.enhanced_code

@@ -8,11 +8,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from pfwatch.events import Envelope, Event
 
-Build = Callable[[Envelope, re.Match[bytes]], Event]
+Made = TypeVar("Made", bound=Event)
+Build = Callable[[Envelope, re.Match[bytes]], Made]
+"""What makes events of these kinds."""
 Judge = Callable[..., bool | None]
 Note = Literal["connect", "disconnect", "client", "removed"]
 
@@ -79,7 +81,7 @@ class Rule:
     """A whole line that this rule reads and no other."""
     pattern: str
     """Of the whole body, severity included; anchored at both ends."""
-    build: Build
+    build: Build[Event]
     words: tuple[str, ...]
     """The body's first words (behind a queue id), up to a blank, a colon or an equals sign: the scanner's index."""
     plain: tuple[Plain, ...] = ()
@@ -103,6 +105,12 @@ class Rule:
     until: str | None = None
     source: str = ""
     """The place in the Postfix source that writes it."""
+
+    @cached_property
+    def makes(self) -> frozenset[type[Event]]:
+        """The kinds that `build` can make, as its annotation says, which mypy holds it to."""
+        made = get_type_hints(self.build)["return"]
+        return frozenset(get_args(made) or (made,))
 
     @cached_property
     def prefix(self) -> bytes:

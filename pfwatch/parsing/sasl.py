@@ -13,7 +13,6 @@ from pfwatch.events import (
     AuthDetail,
     AuthFailed,
     Envelope,
-    Event,
     Housekeeping,
     Untrusted,
 )
@@ -32,7 +31,7 @@ _PROTOCOL = re.compile(
 _DOVECOT = re.compile(rb"Connection lost|Can't connect|Authentication backend error|Temporary authentication")
 
 
-def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> AuthBackendFailed | AuthFailed:
     """The cause by the reason, the first that fits; a name or none decides where no reason is given."""
     who, method, said, name = found["client"], found["method"], found["reason"], found["username"]
     username = None if name in (None, b"", b"(unavailable)") else untrusted(name)
@@ -66,7 +65,7 @@ def _is_guess(_method: bytes, reason: bytes) -> bool | None:
 _method = lru_cache(maxsize=256)(untrusted)
 
 
-def _auth_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _auth_aborted(envelope: Envelope, found: re.Match[bytes]) -> AuthFailed:
     return AuthFailed(
         envelope, client(found), untrusted(found["method"]), "aborted", untrusted(b"authentication aborted"), None
     )
@@ -75,18 +74,18 @@ def _auth_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
 _CYRUS_BROKEN = re.compile(rb"cannot connect to saslauthd|unable to open")
 
 
-def _auth_detail(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _auth_detail(envelope: Envelope, found: re.Match[bytes]) -> AuthBackendFailed | AuthDetail:
     reason = found["reason"]
     if _CYRUS_BROKEN.match(reason):
         return AuthBackendFailed(envelope, None, "cyrus", None, None, untrusted(reason))
     return AuthDetail(envelope, untrusted(reason))
 
 
-def _auth_backend(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _auth_backend(envelope: Envelope, found: re.Match[bytes]) -> AuthBackendFailed:
     return AuthBackendFailed(envelope, None, "dovecot", None, None, untrusted(found["reason"]))
 
 
-def _verbose(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _verbose(envelope: Envelope, found: re.Match[bytes]) -> Housekeeping:
     """Only the topic: at Cyrus's highest log level the line holds passwords."""
     return Housekeeping(envelope, "sasl_verbose", untrusted(found["topic"]))
 

@@ -7,13 +7,13 @@ session.
 import re
 from typing import Final
 
-from pfwatch.events import Client, DnsblListed, Envelope, Event
+from pfwatch.events import Client, DnsblListed, Envelope
 from pfwatch.parsing.fragments import address
 from pfwatch.parsing.rule import Rule
 from pfwatch.parsing.trouble import health, housekeeping
 
 
-def _listed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _listed(envelope: Envelope, found: re.Match[bytes]) -> DnsblListed:
     who = Client(address(found["ip"]), None, None)
     return DnsblListed(envelope, who, found["zone"].decode("utf-8", "backslashreplace"), found["reply"].decode())
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from pfwatch.events import AuthBackendFailed, Envelope, Event, ServiceHealth
+from pfwatch.events import AuthBackendFailed, Envelope, ServiceHealth
 from pfwatch.parsing.fragments import QUEUE_ID, untrusted
 from pfwatch.parsing.rule import Build, Rule
 from pfwatch.parsing.trouble import health, message, subject
@@ -38,12 +38,12 @@ def _problem(envelope: Envelope, server: str) -> str:
     return "policy_down" if envelope.daemon == "smtpd" and _service(server) is None else "ipc_error"
 
 
-def _asked(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _asked(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
     server = subject(found)
     return ServiceHealth(envelope, _problem(envelope, server), server, message(envelope, found))
 
 
-def _connect(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _connect(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
     """Every `connect to` of a client that asks again is followed by `problem talking to`, which carries the event."""
     server = subject(found)
     service = _service(server)
@@ -52,8 +52,8 @@ def _connect(envelope: Envelope, found: re.Match[bytes]) -> Event:
     return ServiceHealth(envelope, _problem(envelope, server), server, message(envelope, found))
 
 
-def _cyrus(*, part: bool = False) -> Build:
-    def build(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _cyrus(*, part: bool = False) -> Build[AuthBackendFailed]:
+    def build(envelope: Envelope, found: re.Match[bytes]) -> AuthBackendFailed:
         if part:  # the fatal line of the same process follows
             envelope = msgspec.structs.replace(envelope, part_of="auth_backend_failed")
         return AuthBackendFailed(envelope, None, "cyrus", None, None, untrusted(found["reason"]))

@@ -9,7 +9,6 @@ from pfwatch.events import (
     ClientConnected,
     ClientDisconnected,
     Envelope,
-    Event,
     Limit,
     MessageAccepted,
     MilterAction,
@@ -43,7 +42,7 @@ def _queue_id(found: re.Match[bytes]) -> str | None:
     return None if text is None or text == b"NOQUEUE" else text.decode()
 
 
-def _connected(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _connected(envelope: Envelope, found: re.Match[bytes]) -> ClientConnected:
     return ClientConnected(envelope, client(found))
 
 
@@ -59,7 +58,7 @@ def failed_logins(commands: bytes | None) -> int:
 _COMMAND = re.compile(rb" ([a-z]+)=([0-9]{1,9})(?:/([0-9]{1,9}))?(?= |\Z)")
 
 
-def _disconnected(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _disconnected(envelope: Envelope, found: re.Match[bytes]) -> ClientDisconnected:
     commands = {
         name.decode(): [int(succeeded), int(every or succeeded)]
         for name, succeeded, every in _COMMAND.findall(found["commands"] or b"")
@@ -75,7 +74,7 @@ _REASONS = {
 }
 
 
-def _session_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _session_aborted(envelope: Envelope, found: re.Match[bytes]) -> SessionAborted:
     return SessionAborted(
         envelope,
         client(found),
@@ -86,7 +85,7 @@ def _session_aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )
 
 
-def _refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _refused(envelope: Envelope, found: re.Match[bytes]) -> RelayDenied | Rejected:
     reply = read_reply(found["text"])
     about, who, queue_id, stage = reply.about, client(found), _queue_id(found), found["stage"].decode()
     temporary = None if reply.code is None else reply.code < 500
@@ -102,14 +101,14 @@ def _refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )  # fmt: skip
 
 
-def _etrn_refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _etrn_refused(envelope: Envelope, found: re.Match[bytes]) -> Rejected:
     return Rejected(
         envelope, client(found), None, "ETRN", None, None, None, "other", untrusted(found["text"]), None, None, None,
         None, None, False,
     )  # fmt: skip
 
 
-def _policy_action(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _policy_action(envelope: Envelope, found: re.Match[bytes]) -> PolicyAction:
     reply = read_reply(found["text"])
     return PolicyAction(
         envelope, client(found), _queue_id(found), found["action"].decode(), found["stage"].decode(),
@@ -117,7 +116,7 @@ def _policy_action(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )  # fmt: skip
 
 
-def _milter_action(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _milter_action(envelope: Envelope, found: re.Match[bytes]) -> MilterAction:
     reply = read_reply(found["text"])
     return MilterAction(
         envelope,
@@ -132,7 +131,7 @@ def _milter_action(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )
 
 
-def _accepted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _accepted(envelope: Envelope, found: re.Match[bytes]) -> MessageAccepted:
     return MessageAccepted(
         envelope, client(found), found["queue_id"].decode(), "smtpd", untrusted_or_none(found["method"]),
         untrusted_or_none(found["username"]), untrusted_or_none(found["sasl_sender"]), word(found["orig_queue_id"]),
@@ -156,13 +155,13 @@ _RATE_LIMITED = (
 )
 
 
-def _rate_limited(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _rate_limited(envelope: Envelope, found: re.Match[bytes]) -> RateLimited:
     return RateLimited(
         envelope, client(found), LIMITS[found["limit"]], int(found["value"]), untrusted(found["service_name"])
     )
 
 
-def _tls_refused(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _tls_refused(envelope: Envelope, found: re.Match[bytes]) -> RateLimited:
     return RateLimited(envelope, client(found), "tls_rate", None, untrusted(found["service_name"]))
 
 

@@ -6,7 +6,7 @@ library line belongs to.
 
 import re
 
-from pfwatch.events import Client, Direction, Envelope, Event, TlsDetail, TlsEstablished, TlsFailed
+from pfwatch.events import Client, Direction, Envelope, TlsDetail, TlsEstablished, TlsFailed
 from pfwatch.parsing.fragments import CLIENT, PEER, QUEUE_ID, client, peer, untrusted
 from pfwatch.parsing.rule import Plain, Rule
 
@@ -52,28 +52,30 @@ def _own_error(reason: bytes) -> str | None:
     return None if reason.lstrip(b"-").isdigit() else tls_error(reason)
 
 
-def _accept_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _accept_failed(envelope: Envelope, found: re.Match[bytes]) -> TlsFailed:
     reason = found["reason"]
     who = client(found)
     return TlsFailed(envelope, who, "inbound", who.name, who.ip, _own_error(reason), untrusted(reason), None, None)
 
 
-def _connect_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _connect_failed(envelope: Envelope, found: re.Match[bytes]) -> TlsFailed:
     name, ip = peer(found)
     reason = found["reason"]
     return TlsFailed(envelope, None, "outbound", name, ip, _own_error(reason), untrusted(reason), None, None)
 
 
-def _aborted(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _aborted(envelope: Envelope, found: re.Match[bytes]) -> TlsFailed:
     who, reason = client(found), found["reason"]
     return TlsFailed(envelope, who, "inbound", who.name, who.ip, tls_error(reason), untrusted(reason), "STARTTLS", None)
 
 
-def _detail(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _detail(envelope: Envelope, found: re.Match[bytes]) -> TlsDetail:
     return TlsDetail(envelope, None, untrusted(found["reason"]))
 
 
-def _established(envelope: Envelope, found: re.Match[bytes], who: Client | None, direction: Direction) -> Event:
+def _established(
+    envelope: Envelope, found: re.Match[bytes], who: Client | None, direction: Direction
+) -> TlsEstablished:
     name, ip = (who.name, who.ip) if who else peer(found)
     return TlsEstablished(
         envelope,
@@ -90,11 +92,11 @@ def _established(envelope: Envelope, found: re.Match[bytes], who: Client | None,
     )
 
 
-def _established_inbound(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _established_inbound(envelope: Envelope, found: re.Match[bytes]) -> TlsEstablished:
     return _established(envelope, found, client(found), "inbound")
 
 
-def _established_outbound(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _established_outbound(envelope: Envelope, found: re.Match[bytes]) -> TlsEstablished:
     return _established(envelope, found, None, "outbound")
 
 

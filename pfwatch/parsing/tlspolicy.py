@@ -9,7 +9,7 @@ said.
 
 import re
 
-from pfwatch.events import Envelope, Event, Housekeeping, ServiceHealth, TlsPolicy, TlsPolicyFailed
+from pfwatch.events import Envelope, Housekeeping, ServiceHealth, TlsPolicy, TlsPolicyFailed
 from pfwatch.parsing.fragments import QUEUE_ID, untrusted, word
 from pfwatch.parsing.rule import Rule
 
@@ -30,18 +30,18 @@ def policy_of(reason: bytes) -> TlsPolicy:
     return "required"
 
 
-def _failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _failed(envelope: Envelope, found: re.Match[bytes]) -> TlsPolicyFailed:
     groups, reason = found.groupdict(), found["reason"]
     return TlsPolicyFailed(
         envelope, word(groups.get("queue_id")), word(groups.get("domain")), policy_of(reason), untrusted(reason)
     )
 
 
-def _dane_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _dane_failed(envelope: Envelope, found: re.Match[bytes]) -> TlsPolicyFailed:
     return TlsPolicyFailed(envelope, None, None, "dane", untrusted(found["reason"]))
 
 
-def _looked_up(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _looked_up(envelope: Envelope, found: re.Match[bytes]) -> TlsPolicyFailed:
     """`domain/server`; a socket's path has slashes of its own, and no domain."""
     domain, _, _ = found["target"].rpartition(b"/")
     reason = found["reason"]
@@ -50,19 +50,19 @@ def _looked_up(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )
 
 
-def _reported(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _reported(envelope: Envelope, found: re.Match[bytes]) -> Housekeeping:
     return Housekeeping(envelope, "tlsrpt", untrusted(found["text"]))
 
 
-def _dnssec_probed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _dnssec_probed(envelope: Envelope, found: re.Match[bytes]) -> Housekeeping:
     return Housekeeping(envelope, "dnssec_probe", untrusted(found["text"]))
 
 
-def _report_unsent(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _report_unsent(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
     return ServiceHealth(envelope, "ipc_error", "tlsrpt", untrusted(found["text"]))
 
 
-def _setting(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _setting(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
     return ServiceHealth(
         envelope, "config_warning", word(found.groupdict().get("subject")) or "", untrusted(found["text"])
     )

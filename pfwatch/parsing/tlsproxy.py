@@ -12,7 +12,6 @@ from typing import Final
 
 from pfwatch.events import (
     Envelope,
-    Event,
     TlsDetail,
     TlsEstablished,
     TlsFailed,
@@ -25,30 +24,30 @@ from pfwatch.parsing.tls import LIBRARY, OUTBOUND, tls_error
 from pfwatch.parsing.trouble import health, housekeeping
 
 
-def _handshake_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _handshake_failed(envelope: Envelope, found: re.Match[bytes]) -> TlsFailed:
     if b"smtpd" in found["service"]:  # smtpd_service_name; all other services are transports of smtp and lmtp
         return _inbound(envelope, found, None, b"")
     name, ip = word(found["peer_name"] or None), address(found["ip"])
     return TlsFailed(envelope, None, "outbound", name, ip, None, untrusted(b""), None, None)
 
 
-def _accept_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _accept_failed(envelope: Envelope, found: re.Match[bytes]) -> TlsFailed:
     reason = found["reason"]
     error = None if reason.lstrip(b"-").isdigit() else tls_error(reason)  # a bare number: the library line follows
     return _inbound(envelope, found, error, reason)
 
 
-def _inbound(envelope: Envelope, found: re.Match[bytes], error: str | None, reason: bytes) -> Event:
+def _inbound(envelope: Envelope, found: re.Match[bytes], error: str | None, reason: bytes) -> TlsFailed:
     who = nameless(found)
     return TlsFailed(envelope, who, "inbound", None, who.ip, error, untrusted(reason), None, None)
 
 
-def _stream_failed(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _stream_failed(envelope: Envelope, found: re.Match[bytes]) -> TlsDetail:
     who = None if found["port"] in _SERVER_PORTS or found["peer_name"] else nameless(found)
     return TlsDetail(envelope, who, untrusted(found["reason"]))
 
 
-def _established(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _established(envelope: Envelope, found: re.Match[bytes]) -> TlsEstablished:
     who = nameless(found)
     return TlsEstablished(
         envelope,
@@ -65,7 +64,7 @@ def _established(envelope: Envelope, found: re.Match[bytes]) -> Event:
     )
 
 
-def _misconfigured(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def _misconfigured(envelope: Envelope, found: re.Match[bytes]) -> TlsMisconfigured:
     return TlsMisconfigured(envelope, untrusted(found["reason"]))
 
 

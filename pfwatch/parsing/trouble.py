@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from pfwatch.events import Envelope, Event, Housekeeping, ServiceHealth, Untrusted
+from pfwatch.events import Envelope, Housekeeping, ServiceHealth, Untrusted
 from pfwatch.parsing.fragments import TEXT_LENGTH, untrusted, word
 from pfwatch.parsing.rule import Build
 
@@ -34,10 +34,10 @@ def subject(found: re.Match[bytes]) -> str:
     return (word(found.groupdict().get("subject")) or "")[:TEXT_LENGTH]
 
 
-def health(problem: str, *, part: bool = False) -> Build:
+def health(problem: str, *, part: bool = False) -> Build[ServiceHealth]:
     """A builder for lines that always mean this problem; with `part`, for those that only go with another line."""
 
-    def build(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    def build(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
         if part:
             envelope = msgspec.structs.replace(envelope, part_of="service_health")
         return ServiceHealth(envelope, problem, subject(found), message(envelope, found))
@@ -45,16 +45,16 @@ def health(problem: str, *, part: bool = False) -> Build:
     return build
 
 
-def storage(envelope: Envelope, found: re.Match[bytes]) -> Event:
+def storage(envelope: Envelope, found: re.Match[bytes]) -> ServiceHealth:
     """Something could not be written to the queue: the disk is full, or there is another reason."""
     problem = "disk_full" if _FULL.search(found[0]) else "queue_write"
     return ServiceHealth(envelope, problem, subject(found), message(envelope, found))
 
 
-def housekeeping(topic: str) -> Build:
+def housekeeping(topic: str) -> Build[Housekeeping]:
     """A builder for lines that are read and mean nothing to anybody."""
 
-    def build(envelope: Envelope, found: re.Match[bytes]) -> Event:
+    def build(envelope: Envelope, found: re.Match[bytes]) -> Housekeeping:
         return Housekeeping(envelope, topic, message(envelope, found))
 
     return build

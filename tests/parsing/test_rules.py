@@ -92,6 +92,14 @@ def test_a_tallied_rule_says_what_its_lines_would_be(name: str) -> None:
 
 
 @every_rule
+def test_a_rule_says_which_kinds_it_makes(name: str) -> None:
+    rule, _ = EVERY[name]
+    assert {type(explained(rule.example)), *(plain.hit for plain in rule.plain if plain.hit)} <= rule.makes
+    assert rule.kind in {None, *rule.makes}
+    assert Event not in rule.makes
+
+
+@every_rule
 def test_an_example_has_only_addresses_and_names_for_documentation(name: str) -> None:
     example = EVERY[name][0].example
     for text in re.findall(r"\[([0-9a-fA-F:.]+)\]", example):
