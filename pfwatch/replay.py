@@ -22,12 +22,15 @@ import msgspec
 from pfwatch.detection.change import Change
 from pfwatch.detection.incident import Incident
 from pfwatch.events import Event, Unsupported
+from pfwatch.parsing.hits import Hit, built
 from pfwatch.parsing.log import LogReader
 from pfwatch.parsing.tally import FATES, Tally
+from pfwatch.parsing.wanted import Wanted
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block
 from pfwatch.records.time import stamp
 from pfwatch.sessions import Sessions
+from pfwatch.sessions.needs import needed
 from pfwatch.sources.archive import is_compressed_file, read_file, read_stream
 from pfwatch.sources.beside import read_beside
 from pfwatch.sources.journal.finished import read_journal
@@ -121,8 +124,7 @@ def replay(
 
     `progress` hears of each block: its source and its size in bytes; `say` what is not as it should be in a journal.
     """
-    gc.freeze()
-    gc.set_threshold(_GARBAGE)  # reading makes no cycles, and a collection looks at everything that is remembered
+    _look_seldom_for_garbage()
     pipeline = Pipeline(settings, whole=False)
     summary = _Summary(settings)
     for block in blocks(paths, source, dovecot=settings.dovecot, say=say):
@@ -139,11 +141,32 @@ def finished_events(
     say: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[Event]:
     """Every event of finished logs after correlation, one per incident, in the order in which each is complete."""
-    sessions = Sessions()
-    for _ in _read(paths, settings, source, sessions, say, every_event=True):
-        yield from sessions.take()
+    for events in events_of(frozenset(), paths, settings, source, say):
+        for event in events:
+            yield built(event)
+
+
+def events_of(
+    kinds: frozenset[type[Event]],
+    paths: Iterable[str],
+    settings: Settings,
+    source: SourceSettings,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Iterator[list[Event | Hit]]:
+    """The finished events of these kinds (none: of all), block by block. Only what matters for them is read."""
+    _look_seldom_for_garbage()
+    sessions, wanted = Sessions(), needed(kinds)
+    for log in _read(paths, settings, source, sessions, say, wanted=wanted, every_event=wanted is None):
+        log.take(counts=False)
+        yield _of_kinds(kinds, sessions.take_unbuilt())
     sessions.finish()
-    yield from sessions.take()
+    yield _of_kinds(kinds, sessions.take_unbuilt())
+
+
+def _of_kinds(kinds: frozenset[type[Event]], events: list[Event | Hit]) -> list[Event | Hit]:
+    if not kinds:
+        return events
+    return [one for one in events if (one.hits.kind if isinstance(one, Hit) else type(one)) in kinds]
 
 
 def unread_lines(
@@ -165,6 +188,7 @@ def _read(
     source: SourceSettings,
     sessions: Sessions,
     say: Callable[[str], None],
+    wanted: Wanted | None = None,
     **how: bool,
 ) -> Iterator[LogReader]:
     """The log of each block, behind the block, and each log at its end."""
@@ -173,13 +197,19 @@ def _read(
         log = logs.get(block.source)
         if log is None:
             log = logs[block.source] = LogReader(
-                sessions, settings.zone, settings.year, dovecot=settings.dovecot, **how
+                sessions, settings.zone, settings.year, wanted=wanted, dovecot=settings.dovecot, **how
             )
         log.read(block.data, block.reference)
         yield log
     for log in logs.values():
         log.finish()
         yield log
+
+
+def _look_seldom_for_garbage() -> None:
+    """Reading makes no cycles, and a collection looks at everything that is remembered."""
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
 
 
 def size_of(paths: Iterable[str]) -> int | None:

@@ -12,8 +12,9 @@ from pfwatch.alerting.visible import visible
 from pfwatch.cli.options import Moment, dovecot, files, readable, reading, warn
 from pfwatch.detection.rules import Networks
 from pfwatch.events import KINDS, Event, as_object
+from pfwatch.parsing.hits import built
 from pfwatch.pipeline import Settings
-from pfwatch.replay import finished_events
+from pfwatch.replay import events_of
 from pfwatch.sources.settings import SourceSettings
 
 _UNREAD = frozenset(("unsupported", "foreign", "malformed"))
@@ -65,15 +66,19 @@ def events(
     a directory of journal files, or one of them, is read as a journal. Lines
     that no rule reads (unsupported, foreign, malformed) are left out unless --kind names them.
     """
-    wanted = _filter(frozenset().union(*kinds), clients, accounts, since, until)
+    names = frozenset[str]().union(*kinds)
+    wanted = _filter(names, clients, accounts, since, until)
     as_text = form == "text" or (form is None and sys.stdout.isatty())
     encode = msgspec.json.Encoder().encode
     write = sys.stdout.buffer.write
     with readable():
-        for event in finished_events(files, Settings(zone=zone, year=year, dovecot=dovecot), SourceSettings(), warn):
-            if wanted(event):
-                write(text_of(event).encode() if as_text else encode(as_object(event)))
-                write(b"\n")
+        settings = Settings(zone=zone, year=year, dovecot=dovecot)
+        named = frozenset(kind for kind in KINDS if kind.kind in names)
+        for some in events_of(named, files, settings, SourceSettings(), warn):
+            for event in map(built, some):
+                if wanted(event):
+                    write(text_of(event).encode() if as_text else encode(as_object(event)))
+                    write(b"\n")
     sys.stdout.buffer.flush()
 
 

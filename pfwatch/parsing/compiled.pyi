@@ -27,6 +27,7 @@ class PlainForm:
         hits: Callable[[Origin, bytes], Hits] | None,
         measure: Callable[[bytes | None], Any] | None,
         noted: str | None,
+        passed: bool,
     ) -> None: ...
 
 class Origin:
@@ -43,6 +44,7 @@ class Origin:
         anonymous: Iterable[PlainForm],
         *,
         foreign: bool,
+        begins: bytes | None,
     ) -> None: ...
 
 class Node:
@@ -63,5 +65,5 @@ class PlainReader:
     def forget(self) -> None: ...
     def take(self) -> list[tuple[Node, int, Spread | None]]: ...
     def read(
-        self, block: bytes, begin: Steps, tagged: Steps, behind: Steps, listener: Listener, bare: bool
+        self, block: bytes, begin: Steps, tagged: Steps, behind: Steps, listener: Listener, bare: bool, picky: bool
     ) -> tuple[int, int, int, int]: ...

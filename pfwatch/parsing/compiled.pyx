@@ -302,13 +302,13 @@ cdef class PlainForm:
     cdef int key[13]
     cdef int spread[13]
     cdef int note, client, noted, keys, spreads
-    cdef bint failed_login
+    cdef bint failed_login, passed
     cdef object judge, measure, hits
 
-    def __init__(self, form, Steps steps, key, *, judge, hits, measure, noted):
+    def __init__(self, form, Steps steps, key, *, judge, hits, measure, noted, passed):
         """Lines are counted by the groups of `key`. `judge` takes these and tells whether the line is a hit (True),
         only counted (False) or an event (None); `hits` takes an origin and a head and makes what such hits share.
-        `noted` is the group that is remembered, `measure` makes of it what is.
+        `noted` is the group that is remembered, `measure` makes of it what is. `passed`: nothing is to be done.
         """
         self.form, self.steps = form, steps
         self.spreads = len(form.rule.spread)
@@ -320,31 +320,49 @@ cdef class PlainForm:
         self.note = NOTES[form.rule.notes]
         self.client = steps.groups.get("client", 0)
         self.noted = steps.groups.get(noted, 0)
-        self.failed_login = form.plain.failed_login
+        self.failed_login, self.passed = form.plain.failed_login, passed
         self.judge, self.measure, self.hits = judge, measure, hits
 
 
 cdef class Origin:
-    """A host and a tag, and the plain forms of the tag's program; `foreign`: of nobody who is read."""
+    """A host and a tag, and the plain forms of the tag's program; `foreign`: of nobody who is read. `begins` tells which
+    bytes a body that matters can begin with: 1 for each, of 256; None: any.
+    """
 
     cdef readonly bytes text, host, tag
     cdef readonly tuple identified, anonymous
     cdef readonly bint foreign
+    cdef bytes begins
     cdef unsigned int number
 
-    def __init__(self, bytes text, bytes host, bytes tag, identified, anonymous, *, foreign):
+    def __init__(self, bytes text, bytes host, bytes tag, identified, anonymous, *, foreign, bytes begins):
         self.text, self.host, self.tag = text, host, tag
         self.identified, self.anonymous = tuple(identified), tuple(anonymous)
         for form in (*self.identified, *self.anonymous):
             if not isinstance(form, PlainForm):
                 raise TypeError(form)
         self.foreign = foreign
+        if begins is not None and len(begins) != 256:
+            raise ValueError("a byte for each byte")
+        self.begins = begins
 
 
 cdef inline bint follows(Origin origin, const byte* at, const byte* end) noexcept:
     """Whether this origin stands here, followed by a pid: as it was before, so the steps would end there again."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(origin.text)
     return end - at > size and at[size] == c"[" and memcmp(at, PyBytes_AS_STRING(origin.text), size) == 0
+
+
+cdef inline bint has_pid(const byte* at, const byte* end) noexcept:
+    """Whether a pid stands here as it does behind the tags of nearly all headers: whatever is behind it, is a body."""
+    if at[0] != c"[":
+        return False
+    at += 1
+    if not c"0" <= at[0] <= c"9":
+        return False
+    while c"0" <= at[0] <= c"9":
+        at += 1
+    return end - at >= 2 and at[0] == c"]" and at[1] == c":"
 
 
 cdef class Node:
@@ -608,10 +626,11 @@ cdef class PlainReader:
             node.hits = form.hits(origin, text_of(body, marks[2 * form.client]))
         return node
 
-    def read(self, bytes block, Steps begin, Steps tagged, Steps behind, listener, bint bare):
+    def read(self, bytes block, Steps begin, Steps tagged, Steps behind, listener, bint bare, bint picky):
         """Read a block of lines, each with its line feed; `begin` are the steps of a header up to
         the host, with the time as their group, `tagged` those of host and tag, `behind` those of pid and queue id.
-        Hits are `bare` where nobody wants to know more of them than who and when.
+        Hits are `bare` where nobody wants to know more of them than who and when. With `picky`, lines that do not
+        matter are passed over, and whoever waits is told the time by each of them.
 
         Gives how many lines there are, how many of them are hits, nobody's, and not plain.
         """
@@ -677,13 +696,29 @@ cdef class PlainReader:
                     origin = self._origin(stop, body - stop)
                     if body < line_end and body[0] == c"[":
                         earlier_origin, latest_origin = latest_origin, origin
-                if origin is not None and go(behind, behind.code, body, line_end, header, &body) != FITS:
-                    origin = None
+                if origin is not None and not (picky and origin.foreign and has_pid(body, line_end)):
+                    if go(behind, behind.code, body, line_end, header, &body) != FITS:
+                        origin = None
+            if picky and watch and origin is not None:
+                if not origin.foreign and header[PID_END] != NULL:
+                    process = (origin.host, origin.tag, self._text(header[PID_END - 1], header[PID_END]))
+                    if process in watch:
+                        listener.spoke(
+                            process, text_of(body if header[QUEUE_END] == NULL else header[QUEUE_END - 1], line_end)
+                        )
+                if moment is None and exists:
+                    moment = self.read_time(latest)
+                    at = moment[0] if moment is not None else 0
+                if moment is not None and at != ticked:
+                    listener.tick(at)
+                    ticked = at
             if origin is None:
                 others += 1
                 self.not_plain((b"", b"", b"", b"", b"", b"", b"", text_of(line, line_end)), block, number)
                 ticked = -1  # something else may wait now
             elif origin.foreign:
+                foreign += 1
+            elif origin.begins is not None and not (<const byte*>PyBytes_AS_STRING(origin.begins))[body[0]]:
                 foreign += 1
             else:
                 forms = origin.anonymous if header[QUEUE_END] == NULL else origin.identified
@@ -695,7 +730,7 @@ cdef class PlainReader:
                         if go(form.steps, form.steps.code, body, line_end, marks, &stop) == FITS:
                             plain = True
                             break
-                if plain:
+                if plain and not form.passed:
                     process = None
                     if watch:
                         process = (origin.host, origin.tag, self._text(header[PID_END - 1], header[PID_END]))

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from pfwatch.parsing.block import Form, body_pattern, header_patterns, plain_forms
+from pfwatch.parsing.block import Form, body_pattern, header_patterns
 from pfwatch.parsing.hits import Hits
 from pfwatch.parsing.listener import Listener
-from pfwatch.parsing.programs import Programs
+from pfwatch.parsing.programs import Program, Programs
 from pfwatch.parsing.readings import key_of
 from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import Tag
 from pfwatch.records.time import TimeReader
 
 try:
+    from pfwatch.parsing import steps
     from pfwatch.parsing.compiled import Origin, PlainForm, PlainReader, Steps
-    from pfwatch.parsing.steps import Program, UnsupportedPatternError
 except ImportError:  # built where there is a C compiler
     BUILT = False
 else:
@@ -37,11 +37,13 @@ class FastReader:
         tally: Callable[[], Tally],
         *,
         bare: bool,
+        picky: bool,
     ) -> None:
         """`not_plain` reads a line that is not plain; `tally` is asked for what counts are to be added to. Hits are
-        `bare` where nobody wants to know more of them than who and when.
+        `bare` where nobody wants to know more of them than who and when. Who is `picky` wants not every line, but what
+        he gets in the order, and at the times, of all.
         """
-        self._bare = bare
+        self._bare, self._picky = bare, picky
         self._programs = programs
         self._tally = tally
         self._reader = PlainReader(self._learn, not_plain, self._make_room, times.read)
@@ -51,7 +53,7 @@ class FastReader:
         and of lines that are not plain. None where the form has no steps.
         """
         steps = _header_steps(form)
-        return self._reader.read(block, *steps, listener, self._bare) if steps else None
+        return self._reader.read(block, *steps, listener, self._bare, self._picky) if steps else None
 
     def gather(self, tally: Tally) -> None:
         """Move the counts into a tally."""
@@ -69,26 +71,27 @@ class FastReader:
         """The origin of a host and a tag."""
         host, _, tag = text.partition(b" ")
         program = self._programs.of(tag)
-        if program is None or program.tag is None:
-            return Origin(text, host, tag, (), (), foreign=program is None)
-        forms = plain_forms(program.tag.daemon)
+        if program is None or not program.needed:
+            return Origin(text, host, tag, (), (), foreign=True, begins=None)
         identified, anonymous = (
-            [self._plain_form(form, program.tag) for form in forms if form.with_id is with_id]
+            [self._plain_form(form, program) for form in program.forms() if form.with_id is with_id]
             for with_id in (True, False)
         )
-        return Origin(text, host, tag, identified, anonymous, foreign=False)
+        return Origin(text, host, tag, identified, anonymous, foreign=False, begins=program.begins())
 
-    def _plain_form(self, form: Form, program: Tag) -> Any:
+    def _plain_form(self, form: Form, program: Program) -> Any:
         rule, plain = form.rule, form.plain
+        tag = program.tag or Tag("", "")  # who has none has no forms
         key, noted = key_of(form), rule.noted[-1] if rule.notes else None
         return PlainForm(
             form,
             _steps_of(body_pattern(form), frozenset({"client", noted, *key, *rule.spread})),
             key,
             judge=plain.judge,
-            hits=(lambda origin, head: Hits(form, origin.host, origin.tag, *program, head)) if plain.hit else None,
+            hits=(lambda origin, head: Hits(form, origin.host, origin.tag, *tag, head)) if plain.hit else None,
             measure=rule.measure,
             noted=noted,
+            passed=program.passes(rule),
         )
 
 
@@ -96,11 +99,11 @@ class FastReader:
 def _header_steps(form: str) -> "tuple[Steps, Steps, Steps] | None":
     try:
         begin, origin, behind = map(_steps_of, header_patterns(form))
-    except UnsupportedPatternError:
+    except steps.UnsupportedPatternError:
         return None
     return begin, origin, behind
 
 
 @lru_cache(maxsize=256)
 def _steps_of(pattern: str, groups: frozenset[str | None] | None = None) -> "Steps":
-    return Steps(Program(pattern.encode("latin-1"), groups))
+    return Steps(steps.Program(pattern.encode("latin-1"), groups))

@@ -11,6 +11,7 @@ import msgspec
 from pfwatch.parsing.listener import Listener
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
+from pfwatch.parsing.wanted import Wanted
 from pfwatch.records.container import ContainerLog
 from pfwatch.records.folds import Folds
 from pfwatch.records.time import TimeReader
@@ -19,12 +20,20 @@ from pfwatch.records.time import TimeReader
 class LogReader:
     """Reads one log."""
 
-    def __init__(self, listener: Listener, zone: tzinfo | None = None, year: int | None = None, **how: bool) -> None:
-        """Tell `listener` what happens; `zone` and `year` are of time stamps without them, `how` is for `Scanner`."""
+    def __init__(
+        self,
+        listener: Listener,
+        zone: tzinfo | None = None,
+        year: int | None = None,
+        *,
+        wanted: Wanted | None = None,
+        **how: bool,
+    ) -> None:
+        """Tell `listener` what happens; `zone` and `year` are of stamps without them, the rest is for `Scanner`."""
         self.times = TimeReader(zone, year)
         self._container = ContainerLog()
         self._folds = Folds(self.times, zone)
-        self._scanner = Scanner(listener, self.times, **how)
+        self._scanner = Scanner(listener, self.times, wanted=wanted, **how)
         self._reference = 0.0
 
     def read(self, block: bytes, reference: float, *, live: bool = False) -> None:

@@ -12,11 +12,10 @@ from collections import Counter
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from pfwatch.parsing.block import ANY_TAIL, Form, in_order, plain_forms, tail_pattern
+from pfwatch.parsing.block import ANY_TAIL, Form, in_order, tail_pattern
 from pfwatch.parsing.hits import Hits
-from pfwatch.parsing.programs import Programs
+from pfwatch.parsing.programs import Program, Programs
 from pfwatch.parsing.tally import Key, Tally
-from pfwatch.records.header import Tag
 
 FOREIGN = False
 Row = tuple[bytes | None, ...]
@@ -169,7 +168,7 @@ class Reading(NamedTuple):
 class Readings:
     """The readings of every origin and head, of bodies that begin with a queue id (`identified`) and of others.
 
-    None stands for lines that are not plain, FOREIGN for those of nobody who is read.
+    None stands for lines that are not plain, FOREIGN for those of nobody who is read, or whose lines do not matter.
     """
 
     def __init__(self, programs: Programs) -> None:
@@ -193,8 +192,8 @@ class Readings:
             return None
         program = self._programs.of(tag)
         reading: Reading | bool | None = FOREIGN
-        if program is not None:
-            reading = reading_of(host, tag, program.tag, head, with_id=with_id) if program.tag else None
+        if program is not None and program.needed:
+            reading = reading_of(host, tag, program, head, with_id=with_id)
         heads[head] = reading
         return reading
 
@@ -212,13 +211,13 @@ def key_of(form: Form) -> tuple[str, ...]:
     return form.rule.tally or () if form.plain.key is None else form.plain.key
 
 
-def reading_of(host: bytes, tag: bytes, program: Tag, head: bytes, *, with_id: bool) -> Reading | None:
+def reading_of(host: bytes, tag: bytes, program: Program, head: bytes, *, with_id: bool) -> Reading | None:
     """The reading of a head; None where no plain form of the program begins so."""
-    if not head:
+    if not head or program.tag is None:
         return None
     forms = tuple(
         form
-        for form in plain_forms(program.daemon)
+        for form in program.forms()
         if form.with_id is with_id and not form.plain.rare and re.fullmatch(form.head.encode(), head)
     )
     if not forms:
@@ -228,7 +227,7 @@ def reading_of(host: bytes, tag: bytes, program: Tag, head: bytes, *, with_id: b
         return Reading(Recurring(forms, head, tag), first.rule.notes, None, host, tag)
     if others:
         raise AssertionError(f"{first.rule.name} varies and has a head with {others[0].rule.name} in common")
-    hits = Hits(first, host, tag, program.service, program.daemon, head) if first.plain.hit else None
+    hits = Hits(first, host, tag, *program.tag, head) if first.plain.hit else None
     varied = Varied(first, head, tag, hits)
     note = "failed" if first.plain.failed_login else None
     return Reading(varied.judged if hits else None, note, varied, host, tag)

@@ -19,10 +19,11 @@ import msgspec
 from pfwatch.parsing.block import Pieces, cut_pattern
 from pfwatch.parsing.fast import BUILT, FastReader
 from pfwatch.parsing.hits import Hit
-from pfwatch.parsing.listener import Listener
+from pfwatch.parsing.listener import Listener, Process
 from pfwatch.parsing.readings import FOREIGN, Readings
 from pfwatch.parsing.single import SingleReader
 from pfwatch.parsing.tally import Tally
+from pfwatch.parsing.wanted import Wanted
 from pfwatch.records.header import FIRST_WORD, FORMS, LAST_REPEATED, MOST_REPEATS, Row, compile_form, row_of
 from pfwatch.records.time import TimeReader
 
@@ -53,23 +54,32 @@ class Scanner:
         tell_unread: bool = False,
         fast: bool = BUILT,
         bare: bool = False,
+        wanted: Wanted | None = None,
     ) -> None:
         """Tell `listener` what happens; with `every_event`, tell it every line and count none; with `dovecot`, read
         Dovecot's lines, too; with `tell_unread`, tell it the lines of Postfix that no rule reads, too; with `fast`,
         read plain lines by compiled code, which has the same result; `bare` hits may lack what nobody needs who only
-        counts them.
+        counts them; with `wanted`, tell it what that says, and pass over what does not matter for it.
         """
         self.last_time = b""
         self._listener = listener
         self._times = times
         self._every_event = every_event
         self._form = "bsd"
+        self._picky = wanted is not None
         self._single = SingleReader(
-            listener, times, every_event=every_event, dovecot=dovecot, tell_unread=tell_unread or every_event
+            listener,
+            times,
+            every_event=every_event,
+            dovecot=dovecot,
+            tell_unread=tell_unread or every_event,
+            wanted=wanted,
         )
         self._readings = Readings(self._single.programs)
         self._fast = (
-            FastReader(self._single.programs, times, self._not_plain, lambda: self.tally, bare=bare) if fast else None
+            FastReader(self._single.programs, times, self._not_plain, lambda: self.tally, bare=bare, picky=self._picky)
+            if fast
+            else None
         )
         self._plain = 0
         """Plain lines whose counts are not gathered yet."""
@@ -171,8 +181,8 @@ class Scanner:
                     day, exists = time[:10], read_time(time) is not None
             if reading and pid and exists:
                 counts, note, varied, host, tag = reading
-                if watch and (host, tag, pid) in watch:
-                    listener.spoke((host, tag, pid), head + client + tail)
+                if watch:
+                    self._passed(time, (host, tag, pid), head + client + tail)
                 if varied is None:
                     try:
                         counts[tail] += 1
@@ -243,6 +253,8 @@ class Scanner:
             others += 1
             if reading is FOREIGN:
                 self.tally.foreign += 1
+                if watch:
+                    self._passed(time, None, b"")
             else:
                 self._not_plain(cut, block, len(rows) - length_hint(steps) - 1)
         listener.clients.touch(processes)
@@ -253,6 +265,14 @@ class Scanner:
         self.tally.events += hits
         self._plain += len(rows) - others
         return len(rows)
+
+    def _passed(self, time: bytes, process: Process | None, body: bytes) -> None:
+        """A line that makes no event passed while somebody was waited for."""
+        listener = self._listener
+        if process and process in listener.watch:
+            listener.spoke(process, body)
+        if self._picky and (moment := self._times.read(time)):
+            listener.tick(moment.at)
 
     def _not_plain(self, cut: Pieces, block: bytes, number: int) -> None:
         """A line that the block's pattern cut and that no plain form fits."""

@@ -14,7 +14,8 @@ from pfwatch.parsing.listener import Listener
 from pfwatch.parsing.programs import Programs
 from pfwatch.parsing.rule import Rule
 from pfwatch.parsing.tally import Tally
-from pfwatch.records.header import BODY, MOST_REPEATS, REPEATED, Row, Tag
+from pfwatch.parsing.wanted import Wanted
+from pfwatch.records.header import BODY, MOST_REPEATS, REPEATED, REPEATED_WORD, Row, Tag
 from pfwatch.records.time import TimeReader
 
 MOST_TAGS = 1024
@@ -29,10 +30,18 @@ class SingleReader:
     """Reads the records of one source. `tally` is taken and replaced by whoever owns this."""
 
     def __init__(
-        self, listener: Listener, times: TimeReader, *, every_event: bool, dovecot: bool, tell_unread: bool
+        self,
+        listener: Listener,
+        times: TimeReader,
+        *,
+        every_event: bool,
+        dovecot: bool,
+        tell_unread: bool,
+        wanted: Wanted | None,
     ) -> None:
         self.tally = Tally()
-        self.programs = Programs(MOST_TAGS, dovecot=dovecot)
+        self.programs = Programs(MOST_TAGS, dovecot=dovecot, wanted=wanted)
+        self._wanted = wanted
         self._listener = listener
         self._times = times
         self._every_event = every_event
@@ -41,6 +50,8 @@ class SingleReader:
 
     def read(self, row: Row, weight: int) -> None:
         """One record that stands for `weight` more of it."""
+        if self._wanted is not None and self._listener.watch and (moment := self._times.read(row.time)):
+            self._listener.tick(moment.at)  # as if every line were an event
         program = self.programs.of(row.tag)
         if program is None or not (row.pid or program.tag is None):
             self.unread(row, "foreign", weight)
@@ -49,13 +60,16 @@ class SingleReader:
             self.unread(row, "malformed", weight)
             return
         for rule in program.rules(row.word, row.body):
-            if rule.counted and not self._every_event and self._counted(rule, row, weight):
+            if rule.counted and self._may_count(rule) and self._counted(rule, row, weight):
                 return
             found = rule.compiled.match(row.body)
             if found is not None:
                 self._event(rule, found, row, program.tag, weight)
                 return
         self._without_rule(row, program.tag, weight)
+
+    def _may_count(self, rule: Rule) -> bool:
+        return not self._every_event and (self._wanted is None or rule.kind not in self._wanted.kinds)
 
     def _counted(self, rule: Rule, row: Row, weight: int) -> bool:
         """Whether the line is only counted, and is."""
@@ -120,7 +134,7 @@ class SingleReader:
 
     def _without_rule(self, row: Row, tag: Tag | None, weight: int) -> None:
         """A line that no rule of its program and first word fits."""
-        if row.word == b"message" and weight == 1:
+        if row.word == REPEATED_WORD and weight == 1:
             repeated = REPEATED.fullmatch(row.body)
             if repeated:
                 inner = BODY.match(repeated[2])

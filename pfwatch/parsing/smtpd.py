@@ -171,10 +171,11 @@ _PLAIN_REPLY = (
     rf" (?:[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}} )?(?:{_TYPED}: )?"
 )
 _PLAIN_TAIL = (
-    r'; (?:from=<(?P<sender>[^<>"; ]*+)> )?(?:to=<(?P<recipient>[^<>"; ]*+)> )?'
+    r'; (?=[ftp])(?:from=<(?P<sender>[^<>"; ]*+)> )?(?:to=<(?P<recipient>[^<>"; ]*+)> )?'
     rf"(?:proto=E?SMTP)?(?: helo={_TYPED})?"
     r'(?: sasl_method=[^<>"; ]*+ sasl_username=[^<>"; ]*+)?'
 )
+"""It begins with one of its first three parts: else it is no tail, but belongs to the text."""
 _PLAIN_REJECT = (
     rf"{_PLAIN_REPLY}"
     r"(?:Service unavailable; [A-Za-z -]++\[[^\] <>\";]*+\] (?P<listed>blocked using [^<>\"; ]++)(?:; [^<>\";]++)?"

@@ -108,6 +108,7 @@ BODY: Final = re.compile(_BODY.encode())
 FIRST_WORD: Final = re.compile(_WORD.encode())
 """Of what stands behind the queue id."""
 
+REPEATED_WORD: Final = b"message"
 REPEATED: Final = re.compile(rb"message repeated ([0-9]{1,6}) times?: \[ ?(.*)\]", re.DOTALL)
 """rsyslog's `$RepeatedMsgReduction`: the line stood once before and came N times more."""
 

@@ -146,10 +146,11 @@ def test_more_hosts_keys_and_texts_than_are_remembered() -> None:
 
 @pytest.mark.parametrize("block", [b"", b"x", b"\nx"])
 def test_a_block_without_its_line_feeds_is_refused(block: bytes) -> None:
-    reader = PlainReader(lambda text: Origin(text, b"", b"", (), (), foreign=True), print, print, lambda _text: None)
+    nobody = Origin(b"", b"", b"", (), (), foreign=True, begins=None)
+    reader = PlainReader(lambda _text: nobody, print, print, lambda _text: None)
     steps = Steps(Program(b"x"))
     with pytest.raises(ValueError, match="line feed"):
-        reader.read(block, steps, steps, steps, Sessions(), False)
+        reader.read(block, steps, steps, steps, Sessions(), False, False)
 
 
 def test_the_last_line_may_lack_its_line_feed() -> None:
