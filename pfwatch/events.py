@@ -591,11 +591,16 @@ def as_object(event: Event) -> dict[str, Any]:
     for name in event.__struct_fields__[1:]:
         value = getattr(event, name)
         if name == "client":
-            client = value or NOBODY
-            fields["client_ip"], fields["client_name"], fields["client_port"] = client.ip, client.name, client.port
+            fields |= client_object(value)
         else:
             fields[name] = value
     return fields
+
+
+def client_object(client: Client | None) -> dict[str, Any]:
+    """What the public form has in place of the client."""
+    client = client or NOBODY
+    return {"client_ip": client.ip, "client_name": client.name, "client_port": client.port}
 
 
 NOBODY = Client(None, None, None)

@@ -1,13 +1,18 @@
 """Events of a few kinds are, one by one and in the same order, those that reading every line as an event gives."""
 
+import itertools
 import random
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cache
 
+import msgspec
 import pytest
 
-from pfwatch.events import KINDS, AuthFailed, Event, Foreign, Malformed, RelayDenied, TlsFailed, Unsupported
+from pfwatch.cli import ndjson
+from pfwatch.cli.ndjson import JsonLines
+from pfwatch.cli.selection import Selection
+from pfwatch.events import KINDS, AuthFailed, Event, Foreign, Malformed, RelayDenied, TlsFailed, Unsupported, as_object
 from pfwatch.parsing.fast import BUILT
 from pfwatch.parsing.hits import Hit, built
 from pfwatch.parsing.log import LogReader
@@ -45,15 +50,19 @@ def every_event(log: bytes) -> list[Event]:
 
 
 def events_of(log: bytes, kinds: Kinds, *, fast: bool = BUILT) -> list[Event]:
+    unbuilt = unbuilt_of(log, kinds, fast=fast)
+    assert all(one.hits.kind is type(built(one)) for one in unbuilt if isinstance(one, Hit))
+    return [event for event in map(built, unbuilt) if type(event) in kinds]
+
+
+def unbuilt_of(log: bytes, kinds: Kinds, *, fast: bool = BUILT) -> list[Event | Hit]:
     sessions, wanted = Sessions(), needed(kinds)
     assert wanted is not None
     reader = LogReader(sessions, UTC, wanted=wanted, dovecot=True, fast=fast)
     for piece in pieces_of(log):
         reader.read(piece, REFERENCE)
     sessions.finish()
-    unbuilt = sessions.take_unbuilt()
-    assert all(one.hits.kind is type(built(one)) for one in unbuilt if isinstance(one, Hit))
-    return [event for event in map(built, unbuilt) if type(event) in kinds]
+    return sessions.take_unbuilt()
 
 
 def assert_the_same(log: bytes, kinds: Kinds) -> None:
@@ -93,3 +102,63 @@ def test_several_kinds_of_spoiled_lines() -> None:
         for _ in range(dice.randrange(60)):
             log[dice.randrange(len(log))] = dice.choice((dice.randrange(256), 10, 32, 58, 91, 93))
         assert_the_same(bytes(log) + b"\n", dice.choice(every))
+
+
+def selections(events: list[Event], number: int) -> Iterator[Selection]:
+    """What may be asked for of these events, by all that can be named."""
+    dice = random.Random(number)
+    clients = [event.client.ip for event in events if isinstance(event, AuthFailed | RelayDenied) and event.client.ip]
+    accounts = [event.username for event in events if isinstance(event, AuthFailed) and event.username]
+    times = [datetime.fromtimestamp(event.envelope.at, UTC) for event in events]
+    kinds = frozenset(kind.kind for kind in GUIDE)
+    yield Selection(kinds, (), (), None, None)
+    for _ in range(number):
+        yield Selection(
+            kinds if dice.random() < 0.6 else frozenset(("auth_failed",)),
+            [dice.choice(clients), f"{dice.choice(clients)}/20"] if clients and dice.random() < 0.5 else (),
+            dice.sample(accounts, 2) if len(accounts) > 1 and dice.random() < 0.3 else (),
+            dice.choice(times) if times and dice.random() < 0.3 else None,
+            dice.choice(times) if times and dice.random() < 0.3 else None,
+        )
+
+
+def odd_hits() -> bytes:
+    """Hits of two hosts, with long names, pids that begin with 0, queue ids, and typed text that JSON escapes."""
+    head, tail = "Nov 22 11:15:0%d mx%d postfix/smtpd[%s]: ", "SASL LOGIN authentication failed: x, sasl_username="
+    lines = [
+        head % (number % 7, number % 2, pid) + f"warning: {name}[192.0.2.{number % 3}]: {tail}{account}"
+        for number, (pid, name, account) in enumerate(
+            itertools.product(
+                ("7", "007", "9" * 30),
+                ("unknown", "n" * 255, "n" * 600),
+                ("a", "a" * 1300, "a" * 1850, 'b"\\\x01\u00e9\u20ac', "c" * 260 + "d", "(unavailable)", ""),
+            )
+        )
+    ]
+    refused = (
+        "reject: RCPT from unknown[%s]: 554 5.7.1 <x@example.net>: Relay access denied; from=<> to=<x@example.net>"
+    )
+    lines += [
+        head % (7, 0, 5) + f"{queue_id}: {refused % ip} proto=ESMTP helo=<{'h' * size}>"
+        for queue_id in ("NOQUEUE", "A1B2C3D4", "A1B2C3D5")
+        for ip in ("192.0.2.7", "::ffff:192.0.2.7", "unknown", "192.0.2.7]:25[")
+        for size in (1, 1400, 1800)
+    ]
+    return "".join(line + "\n" for line in lines).encode()
+
+
+@pytest.mark.parametrize("log", [b"".join(generate(6_000, "attack", seed=9)), odd_hits(), logs("3.10")["relay.log"]])
+def test_lines_of_hits_are_those_of_their_events(log: bytes) -> None:
+    encode = msgspec.json.Encoder().encode
+    unbuilt, events = unbuilt_of(log, GUIDE), [event for event in every_event(log) if type(event) in GUIDE]
+    assert sum(isinstance(one, Hit) for one in unbuilt) > len(events) / 3
+    for selection in selections(events, 12):
+        expected = b"".join(encode(as_object(event)) + b"\n" for event in events if selection.wants(event))
+        lines = JsonLines(selection)
+        assert b"".join(lines.of([one]) for one in unbuilt) == expected
+        assert lines.of(unbuilt) == expected
+
+
+def test_more_hits_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ndjson, "_REMEMBERED", 3)
+    test_lines_of_hits_are_those_of_their_events(odd_hits())

@@ -1,23 +1,22 @@
 """`pfwatch events`: what finished logs say, one event per line."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from typing import Any
 
 import click
-import msgspec
 
 from pfwatch.alerting.visible import visible
+from pfwatch.cli.ndjson import JsonLines
 from pfwatch.cli.options import Moment, dovecot, files, readable, reading, warn
-from pfwatch.detection.rules import Networks
+from pfwatch.cli.selection import Selection
 from pfwatch.events import KINDS, Event, as_object
-from pfwatch.parsing.hits import built
+from pfwatch.parsing.hits import Hit, built
 from pfwatch.pipeline import Settings
 from pfwatch.replay import events_of
 from pfwatch.sources.settings import SourceSettings
 
-_UNREAD = frozenset(("unsupported", "foreign", "malformed"))
 _NAMES = tuple(kind.kind for kind in KINDS)
 _NOT_SHOWN = frozenset((
     "kind", "at", "host", "service", "daemon", "pid", "severity", "weight", "truncated", "part_of", "rule",
@@ -67,48 +66,30 @@ def events(
     that no rule reads (unsupported, foreign, malformed) are left out unless --kind names them.
     """
     names = frozenset[str]().union(*kinds)
-    wanted = _filter(names, clients, accounts, since, until)
+    try:
+        selection = Selection(names, clients, accounts, since, until)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; use 192.0.2.7 or 2001:db8::/32", param_hint="--client") from error
     as_text = form == "text" or (form is None and sys.stdout.isatty())
-    encode = msgspec.json.Encoder().encode
-    write = sys.stdout.buffer.write
+    lines = _TextLines(selection) if as_text else JsonLines(selection)
+    settings = Settings(zone=zone, year=year, dovecot=dovecot)
+    named = frozenset(kind for kind in KINDS if kind.kind in names)
     with readable():
-        settings = Settings(zone=zone, year=year, dovecot=dovecot)
-        named = frozenset(kind for kind in KINDS if kind.kind in names)
         for some in events_of(named, files, settings, SourceSettings(), warn):
-            for event in map(built, some):
-                if wanted(event):
-                    write(text_of(event).encode() if as_text else encode(as_object(event)))
-                    write(b"\n")
+            sys.stdout.buffer.write(lines.of(some))
     sys.stdout.buffer.flush()
 
 
-def _filter(
-    kinds: frozenset[str],
-    clients: Sequence[str],
-    accounts: Sequence[str],
-    since: datetime | None,
-    until: datetime | None,
-) -> Callable[[Event], bool]:
-    try:
-        networks = Networks(clients)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}; use 192.0.2.7 or 2001:db8::/32", param_hint="--client") from error
-    begin = since.timestamp() if since else None
-    end = until.timestamp() if until else None
+class _TextLines:
+    """As `JsonLines`, for a person."""
 
-    def wanted(event: Event) -> bool:
-        if event.kind not in kinds if kinds else event.kind in _UNREAD:
-            return False
-        if clients:
-            client = getattr(event, "client", None)
-            if client is None or client.ip is None or client.ip not in networks:
-                return False
-        if accounts and getattr(event, "username", None) not in accounts:
-            return False
-        at = event.envelope.at
-        return (begin is None or at >= begin) and (end is None or at < end)
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
 
-    return wanted
+    def of(self, events: Iterable[Event | Hit]) -> bytes:
+        """The lines of some events."""
+        lines = (text_of(event) + "\n" for event in map(built, events) if self._selection.wants(event))
+        return "".join(lines).encode()
 
 
 def text_of(event: Event) -> str:

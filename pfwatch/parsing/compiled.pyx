@@ -666,6 +666,8 @@ cdef class PlainReader:
         cdef tuple process
         cdef Hit hit
         cdef double at = 0, ticked = -1
+        cdef bint watch_changed = True
+        cdef byte watched[256]  # 1 for each slot in which a pid may be that is watched
         cdef Py_ssize_t times
         reused = listener.reused
         moment = None
@@ -700,22 +702,26 @@ cdef class PlainReader:
                     if go(behind, behind.code, body, line_end, header, &body) != FITS:
                         origin = None
             if picky and watch and origin is not None:
-                if not origin.foreign and header[PID_END] != NULL:
+                if watch_changed:
+                    watch_changed = False
+                    note_pids(watch, watched)
+                if not origin.foreign and header[PID_END] != NULL and watched[slot_of(header[PID_END])]:
                     process = (origin.host, origin.tag, self._text(header[PID_END - 1], header[PID_END]))
                     if process in watch:
                         listener.spoke(
                             process, text_of(body if header[QUEUE_END] == NULL else header[QUEUE_END - 1], line_end)
                         )
+                        watch_changed = True
                 if moment is None and exists:
                     moment = self.read_time(latest)
                     at = moment[0] if moment is not None else 0
                 if moment is not None and at != ticked:
                     listener.tick(at)
-                    ticked = at
+                    ticked, watch_changed = at, True
             if origin is None:
                 others += 1
                 self.not_plain((b"", b"", b"", b"", b"", b"", b"", text_of(line, line_end)), block, number)
-                ticked = -1  # something else may wait now
+                ticked, watch_changed = -1, True  # something else may wait now
             elif origin.foreign:
                 foreign += 1
             elif origin.begins is not None and not (<const byte*>PyBytes_AS_STRING(origin.begins))[body[0]]:
@@ -837,7 +843,7 @@ cdef class PlainReader:
                     self.not_plain(
                         (latest, origin.text, pid, queue_id, b"", b"", text_of(body, line_end), b""), block, number
                     )
-                    ticked = -1
+                    ticked, watch_changed = -1, True
             number += 1
             if line_end >= end:
                 break
@@ -848,6 +854,26 @@ cdef class PlainReader:
             listener.failures.touch(failed)
             listener.messages.touch(message_keys)
         return number, hits, foreign, others
+
+
+cdef inline int slot_of(const byte* end) noexcept:
+    """A slot for a pid: its last digits tell most apart. Something stands before each."""
+    return (end[-1] * 16 + end[-2]) & 255
+
+
+cdef int note_pids(set watch, byte* watched) except -1:
+    """Note in which slots the pids of these processes are."""
+    cdef bytes pid
+    if len(watch) > 64:  # it would be in most
+        memset(watched, 1, 256)
+        return 0
+    memset(watched, 0, 256)
+    for _, _, pid in watch:
+        if PyBytes_GET_SIZE(pid) > 1:
+            watched[slot_of(<const byte*>PyBytes_AS_STRING(pid) + PyBytes_GET_SIZE(pid))] = 1
+        else:
+            memset(watched, 1, 256)  # what stands before it, differs
+    return 0
 
 
 cdef inline object group(const byte** marks, int number):

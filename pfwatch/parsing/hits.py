@@ -105,9 +105,14 @@ def event_of(hit: Hit) -> Event:
     severity = "info" if hit.queue_id else SEVERITIES.get(rule.words[0], "info")
     envelope = Envelope(
         hit.at, hit.moment.stamp, hits.host.decode("utf-8", "backslashreplace"), hits.service, hits.daemon,
-        int(hit.pid[:18]), severity, 1, len(body) >= TRUNCATED, rule.name, None, False, record,
+        number_of(hit.pid), severity, 1, len(body) >= TRUNCATED, rule.name, None, False, record,
     )  # fmt: skip
     return rule.build(envelope, found)
+
+
+def number_of(pid: bytes) -> int:
+    """The number of a process."""
+    return int(pid[:18])
 
 
 def built(one: Event | Hit) -> Event:

@@ -62,8 +62,7 @@ class Scanner:
         counts them; with `wanted`, tell it what that says, and pass over what does not matter for it.
         """
         self.last_time = b""
-        self._listener = listener
-        self._times = times
+        self._listener, self._times = listener, times
         self._every_event = every_event
         self._form = "bsd"
         self._picky = wanted is not None
