@@ -333,6 +333,7 @@ cdef class Origin:
     cdef readonly tuple identified, anonymous
     cdef readonly bint foreign
     cdef bytes begins
+    cdef bint has_pid  # such a line was seen
     cdef unsigned int number
 
     def __init__(self, bytes text, bytes host, bytes tag, identified, anonymous, *, foreign, bytes begins):
@@ -353,16 +354,38 @@ cdef inline bint follows(Origin origin, const byte* at, const byte* end) noexcep
     return end - at > size and at[size] == c"[" and memcmp(at, PyBytes_AS_STRING(origin.text), size) == 0
 
 
-cdef inline bint has_pid(const byte* at, const byte* end) noexcept:
-    """Whether a pid stands here as it does behind the tags of nearly all headers: whatever is behind it, is a body."""
-    if at[0] != c"[":
+cdef inline bint is_digit(byte one) noexcept:
+    return c"0" <= one <= c"9"
+
+
+cdef inline bint is_letter(byte one) noexcept:
+    return c"a" <= (one | 32) <= c"z"
+
+
+cdef inline bint passes(Origin origin, const byte* at, const byte* end, set watch):
+    """Whether a line does not matter whose tag ends here, as far as a glance tells.
+
+    Behind a pid in brackets stands a body, whatever it is. Where somebody waits for a process, its lines matter.
+    """
+    if not origin.foreign and (origin.begins is None or watch):
         return False
-    at += 1
-    if not c"0" <= at[0] <= c"9":
+    if at[0] != c"[" or not is_digit(at[1]):
         return False
-    while c"0" <= at[0] <= c"9":
+    at += 2
+    while is_digit(at[0]):
         at += 1
-    return end - at >= 2 and at[0] == c"]" and at[1] == c":"
+    if at[0] != c"]" or at[1] != c":":
+        return False
+    if origin.foreign:
+        return True
+    at += 2
+    if at[0] == c" ":
+        at += 1
+    if (<const byte*>PyBytes_AS_STRING(origin.begins))[at[0]]:
+        return False
+    while is_digit(at[0]) or is_letter(at[0]):  # a queue id, or else a word
+        at += 1
+    return at[0] != c":"
 
 
 cdef class Node:
@@ -530,6 +553,19 @@ cdef class PlainReader:
             memset(self.texts, 0, TEXT_SLOTS * sizeof(Text))
             self.known_texts = 0
 
+    cdef Origin _known_origin(self, const byte* begin, size_t size):
+        """The origin with this text, where such a line was seen with a pid behind it."""
+        cdef uint64_t total = sum_of(begin, size, self.seed)
+        cdef Slot* slot = &self.origins[total & (ORIGIN_SLOTS - 1)]
+        if slot.what == NULL or slot.sum != total:  # it may stand elsewhere, and is found then in the other way
+            return None
+        cdef Origin origin = <Origin>slot.what
+        if not origin.has_pid or PyBytes_GET_SIZE(origin.text) != <Py_ssize_t>size or memcmp(
+            PyBytes_AS_STRING(origin.text), begin, size
+        ) != 0:
+            return None
+        return origin
+
     cdef Origin _origin(self, const byte* begin, size_t size):
         cdef uint64_t total = sum_of(begin, size, self.seed)
         cdef size_t place = total & (ORIGIN_SLOTS - 1)
@@ -652,7 +688,7 @@ cdef class PlainReader:
         cdef tuple forms
         cdef Py_ssize_t number = 0, place
         cdef Py_ssize_t hits = 0, foreign = 0, others = 0
-        cdef bint exists = False, plain
+        cdef bint exists = False, plain, passed
         cdef bytes latest = b"", day = b"", pid, queue_id
         cdef dict clients = listener.clients.rows
         cdef dict failures = listener.failures.rows
@@ -676,7 +712,7 @@ cdef class PlainReader:
             line_end = <const byte*>memchr(line, c"\n", end - line) if line < end else NULL
             if line_end == NULL:
                 line_end = end
-            plain = False
+            plain = passed = False
             origin = None
             stop = line + known_size
             if known == NULL or <size_t>(line_end - line) < known_size or memcmp(line, known, known_size) != 0:
@@ -694,13 +730,23 @@ cdef class PlainReader:
                 elif earlier_origin is not None and follows(earlier_origin, stop, line_end):
                     origin, body = earlier_origin, stop + PyBytes_GET_SIZE(earlier_origin.text)
                     earlier_origin, latest_origin = latest_origin, origin
-                elif go(tagged, tagged.code, stop, line_end, header, &body) == FITS:
-                    origin = self._origin(stop, body - stop)
-                    if body < line_end and body[0] == c"[":
+                else:
+                    body = <const byte*>memchr(stop, c"[", line_end - stop)
+                    if body != NULL:
+                        origin = self._known_origin(stop, body - stop)
+                    if origin is not None:
                         earlier_origin, latest_origin = latest_origin, origin
-                if origin is not None and not (picky and origin.foreign and has_pid(body, line_end)):
+                    elif go(tagged, tagged.code, stop, line_end, header, &body) == FITS:
+                        origin = self._origin(stop, body - stop)
+                        if body < line_end and body[0] == c"[":
+                            origin.has_pid = True
+                            earlier_origin, latest_origin = latest_origin, origin
+                if origin is not None and not (picky and passes(origin, body, line_end, watch)):
                     if go(behind, behind.code, body, line_end, header, &body) != FITS:
                         origin = None
+                elif origin is not None:
+                    header[PID_END] = header[QUEUE_END] = NULL
+                    passed = True
             if picky and watch and origin is not None:
                 if watch_changed:
                     watch_changed = False
@@ -722,7 +768,7 @@ cdef class PlainReader:
                 others += 1
                 self.not_plain((b"", b"", b"", b"", b"", b"", b"", text_of(line, line_end)), block, number)
                 ticked, watch_changed = -1, True  # something else may wait now
-            elif origin.foreign:
+            elif passed or origin.foreign:
                 foreign += 1
             elif origin.begins is not None and not (<const byte*>PyBytes_AS_STRING(origin.begins))[body[0]]:
                 foreign += 1
