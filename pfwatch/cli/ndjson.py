@@ -19,7 +19,7 @@ from pfwatch.parsing.fragments import client_of
 from pfwatch.parsing.hits import TRUNCATED, Hit, Hits, event_of, number_of
 from pfwatch.records.time import Moment
 
-_REMEMBERED = 8192
+_REMEMBERED = 16_384
 """Texts of each sort that are kept encoded; beyond, all are forgotten."""
 _LONGEST_CLIENT = 500
 _LONGEST_BODY = TRUNCATED - _LONGEST_CLIENT
