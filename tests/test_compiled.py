@@ -54,6 +54,16 @@ def test_both_tell_the_same_of_an_attack(tmp_path: Path) -> None:
         assert len(json.loads(compiled)["incidents"]) > 100
 
 
+def test_both_print_the_same_events(tmp_path: Path) -> None:
+    log = tmp_path / "mail.log"
+    log.write_bytes(b"".join(generate(5_000, "attack", seed=6)) + logs("3.10")["tls_errors.rfc3339.log"])
+    for more in ((), ("--format", "text")):
+        arguments = "events", "--kind", "auth_failed,relay_denied,tls_failed", *more, str(log)
+        compiled = told(["-m", "pfwatch"], *arguments)
+        assert told(["-c", AS_PYTHON], *arguments) == compiled
+        assert len(compiled.splitlines()) > 2_000
+
+
 def test_without_a_compiler_it_says_so() -> None:
     assert "Python alone" not in told(["-m", "pfwatch"], "version")
     assert "Python alone" in told(["-c", AS_PYTHON], "version")

@@ -162,3 +162,65 @@ def test_lines_of_hits_are_those_of_their_events(log: bytes) -> None:
 def test_more_hits_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ndjson, "_REMEMBERED", 3)
     test_lines_of_hits_are_those_of_their_events(odd_hits())
+
+
+SMTPD = "mx1 postfix/smtpd[%d]: "
+PASSED = [
+    "mx1 cron[1]: x",
+    "mx1 postfix/smtpd: connect from unknown[192.0.2.1]",
+    "mx1 postfix/qmgr[3]: A1B2C3D4: removed",
+    SMTPD % 3 + "connect from unknown[192.0.2.1]",
+    SMTPD % 3 + "A1B2C3D4: client=unknown[192.0.2.1]",
+    SMTPD % 3 + "warning: hostname a.example.net does not resolve to address 192.0.2.1: Name or service not known",
+    SMTPD % 3 + "warning: something new",
+    SMTPD % 3 + "something new",
+    SMTPD % 3 + "warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x",
+    SMTPD % 3 + "message repeated 2 times: [ connect from unknown[192.0.2.1]]",
+    "mx1 last message repeated 2 times",
+    "<22>",
+]
+
+
+@pytest.mark.parametrize("passed", PASSED)
+@pytest.mark.parametrize("kinds", [GUIDE, frozenset((TlsFailed,))], ids=["several", "one"])
+def test_every_line_tells_the_time_and_that_its_process_spoke(passed: str, kinds: Kinds) -> None:
+    """The failure that waits longer is complete because of a line that does not matter, and before the other one."""
+    day, failed = "Nov 22 11:15:", "SSL_accept error from unknown[192.0.2.%d]: -1"
+    time = (
+        "<22>" + day + "08 " + SMTPD % 3 + "connect from unknown[192.0.2.1]"
+        if passed == "<22>"
+        else f"{day}08 {passed}"
+    )
+    library = "warning: TLS library problem: error:0A0000C1:SSL routines::no shared cipher:x.c:2226:"
+    for spoke in (
+        "lost connection after STARTTLS from unknown[192.0.2.8]",
+        "A1B2C3D4: client=unknown[192.0.2.8]",
+        library,
+    ):
+        lines = [
+            f"{day}02 {SMTPD % 107}{failed % 7}",
+            f"{day}04 {SMTPD % 108}{failed % 8}",
+            f"{day}04 {SMTPD % 5}connect from unknown[192.0.2.1]",
+            time,
+            f"{day}05 {SMTPD % 107}{library}",  # too late, though its own time is not
+            f"{day}05 {SMTPD % 108}{spoke}",
+            f"{day}05 {SMTPD % 108}connect from unknown[192.0.2.9]",
+        ]
+        log = "".join(line + "\n" for line in lines).encode()
+        failures = [event for event in every_event(log) if isinstance(event, TlsFailed)]
+        assert [(event.peer_ip, event.error == "other") for event in failures] == [
+            ("192.0.2.7", True),
+            ("192.0.2.8", spoke != library),
+        ]
+        assert_the_same(log, kinds)
+
+
+@pytest.mark.parametrize("spoke", [1, 7, 70])
+def test_many_are_waited_for(spoke: int) -> None:
+    """More than the compiled reader tells apart at a glance, and pids of one digit."""
+    head = b"Nov 22 11:15:02 mx1 postfix/smtpd[%d]: "
+    log = b"".join(head % pid + b"SSL_accept error from unknown[192.0.2.%d]: -1\n" % pid for pid in range(1, 90))
+    log += head % spoke + b"connect from unknown[192.0.2.1]\n"
+    log += head % 500 + b"warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x\n"
+    assert_the_same(log[log.index(b"\n", len(log) // 2) + 1 :], GUIDE)
+    assert_the_same(log, GUIDE)

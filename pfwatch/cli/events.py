@@ -64,6 +64,8 @@ def events(
     FILEs are read in the order given, oldest first; .gz, .bz2, .xz and .zst as they are, - is standard input;
     a directory of journal files, or one of them, is read as a journal. Lines
     that no rule reads (unsupported, foreign, malformed) are left out unless --kind names them.
+
+    With --kind only what can matter is read, which is many times as fast; what comes out is the same.
     """
     names = frozenset[str]().union(*kinds)
     try:

@@ -43,6 +43,18 @@ def test_every_finished_event_comes_out_and_unread_lines_only_when_named(log: Pa
     assert {one["kind"] for one in named} == unread
 
 
+@pytest.mark.parametrize("more", [(), ("--format", "text"), ("--client", "198.51.100.0/29", "--dovecot")])
+def test_naming_kinds_changes_nothing_but_what_is_left_out(log: Path, more: tuple[str, ...]) -> None:
+    every = events(log, *more).stdout.splitlines()
+    for kinds in ("auth_failed", "relay_denied,auth_failed,tls_failed", "auth_probed,client_disconnected,rejected"):
+        named = [b'{"kind":"%b",' % kind.encode() for kind in kinds.split(",")]
+        if "text" in more:
+            named = [b"  %b " % kind.encode() for kind in kinds.split(",")]
+        expected = [line for line in every if any(name in line for name in named)]
+        assert events(log, "--kind", kinds, *more).stdout.splitlines() == expected
+        assert expected
+
+
 def test_kinds_are_filtered(log: Path) -> None:
     found = objects(log, "--kind", "relay_denied")
     assert len(found) == sum(truth("3.10")["relay"]["relay_denied"].values())
