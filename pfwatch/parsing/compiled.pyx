@@ -43,6 +43,7 @@ cdef enum:
     MOST_ORIGINS = 1024
     ORIGIN_SLOTS = 2048
     SHARED_SLOTS = 8192
+    LONGEST_ORIGIN = 300  # bytes of host and tag that are looked up before they are read
     LONGEST_SHARED = 200  # bytes of a text of which one object is kept
     MOST_TEXT = 16  # bytes of a text that is counted by itself; longer ones are rare
     MOST_TEXTS = 3000  # so few that the table stays in the processor's cache
@@ -731,7 +732,7 @@ cdef class PlainReader:
                     origin, body = earlier_origin, stop + PyBytes_GET_SIZE(earlier_origin.text)
                     earlier_origin, latest_origin = latest_origin, origin
                 else:
-                    body = <const byte*>memchr(stop, c"[", line_end - stop)
+                    body = <const byte*>memchr(stop, c"[", min(line_end - stop, LONGEST_ORIGIN))
                     if body != NULL:
                         origin = self._known_origin(stop, body - stop)
                     if origin is not None:
