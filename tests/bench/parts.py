@@ -113,7 +113,7 @@ def one_by_one(blocks: Sequence[bytes]) -> Trial:
     """Lines that are not plain, as if none were; each becomes an event."""
     times = TimeReader()
     times.expect(REFERENCE)
-    reader = SingleReader(Sessions(), times, every_event=True, dovecot=False, tell_unread=False)
+    reader = SingleReader(Sessions(), times, every_event=True, dovecot=False, tell_unread=False, wanted=None)
     pattern = compile_form("bsd")
     rows = [Row._make(groups) for block in blocks for groups in pattern.findall(b"\n" + block, 0, len(block))]
 
