@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.fuzz import growth, guided, memory
+from tests.fuzz import growth, guided, memory, seeds
 
 WHAT = ("growth", "guided", "memory")
 
@@ -26,7 +26,7 @@ def main() -> int:
         return show_growth(asked.seconds, asked.only, asked.seed)
     with tempfile.TemporaryDirectory(prefix="pfwatch-fuzz-") as temporary:
         directory: Path = asked.directory or Path(temporary)
-        guided.write_seeds(directory / "corpus")
+        seeds.write_seeds(directory / "corpus")
         return guided.run(asked.seconds, directory)
 
 

@@ -2,21 +2,17 @@
 
 Enters: seconds, and a folder for the corpus. Leaves: one file for each kind of broken promise, the smallest input that
 broke it. Half of the inputs are logs as they are, half are what strangers typed into lines of `tests.fuzz.typed`.
+
+Nothing of pfwatch is imported here before its lines are counted: compiled modules can be imported only once.
 """
 
-import hashlib
 import importlib
 import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from pfwatch.parsing.grammar import every_rule
-from tests.fuzz.attacks import literals_of
-from tests.samples.logs import VERSIONS, logs, richest_mix
 
 MISSING = (
     "atheris is not installed, and comes as a package for some releases of Python only (see pypi.org/project/atheris): "
@@ -29,7 +25,7 @@ _INSTRUMENTED = [
     "pfwatch.detection",
     "pfwatch.metrics.record",
 ]
-_LONGEST = 1500
+LONGEST = 1500
 """Bytes: a dozen lines. Longer inputs find less in the same time."""
 
 
@@ -56,11 +52,10 @@ def fuzz(seconds: int, corpus: Path, findings: Path) -> None:
         atheris: Any = importlib.import_module("atheris")
     except ImportError as missing:
         raise SystemExit(MISSING) from missing
-    for module in [name for name in sys.modules if name.startswith("pfwatch")]:
-        del sys.modules[module]  # read again, so that their lines are counted
     with atheris.instrument_imports(include=_INSTRUMENTED):
-        properties = importlib.reload(importlib.import_module("tests.fuzz.properties"))
-        typed = importlib.import_module("tests.fuzz.typed")
+        properties, typed, seeds = (
+            importlib.import_module(f"tests.fuzz.{name}") for name in ("properties", "typed", "seeds")
+        )
 
     def once(data: bytes) -> None:
         log, has_typed = log_of(data, typed)
@@ -70,9 +65,9 @@ def fuzz(seconds: int, corpus: Path, findings: Path) -> None:
             _keep(findings, data, log, error)
 
     with tempfile.NamedTemporaryFile("w", suffix=".dict", encoding="latin-1") as words:
-        words.writelines(_dictionary())
+        words.writelines(seeds.dictionary())
         words.flush()
-        options = (f"-max_total_time={seconds}", f"-max_len={_LONGEST}", f"-dict={words.name}", "-timeout=60")
+        options = (f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-dict={words.name}", "-timeout=60")
         atheris.Setup([sys.argv[0], str(corpus), *options, "-print_final_stats=1"], once)
         atheris.Fuzz()
 
@@ -85,37 +80,6 @@ def log_of(data: bytes, typed: Any) -> tuple[bytes, bool]:
     lines = [typed.line(text[0], [part.replace(b"@@", typed.INJECTED.encode()) for part in text[1:].split(b"\t")])
              for text in texts if text]  # fmt: skip
     return b"".join(lines), True
-
-
-def seeds() -> Iterator[bytes]:
-    """Where the search begins."""
-    for rule, _ in every_rule().values():
-        yield b"\x00" + rule.example.encode() + b"\n"
-    for version in VERSIONS:
-        for log in logs(version).values():
-            lines = log.splitlines(keepends=True)
-            yield from (b"\x00" + b"".join(lines[place : place + 15]) for place in range(0, len(lines), 300))
-    mix = richest_mix().splitlines(keepends=True)
-    yield from (b"\x00" + b"".join(mix[place : place + 12]) for place in range(0, len(mix), 12))
-    evil = b"> to=<x>: unknown[@@]: , sasl_username=; from=<a> to=<b> proto=ESMTP helo=<c> from y[@@]; rip=@@"
-    for number in range(64):
-        yield b"\xff" + bytes((number,)) + evil
-        yield b"\xff" + bytes((number,)) + b"x\ty\t" + evil + b"\n" + bytes((number + 1,)) + evil[::-1]
-
-
-def write_seeds(corpus: Path) -> None:
-    """Put the seeds into a folder."""
-    corpus.mkdir(parents=True, exist_ok=True)
-    for seed in seeds():
-        (corpus / hashlib.sha1(seed, usedforsecurity=False).hexdigest()).write_bytes(seed[:_LONGEST])
-
-
-def _dictionary() -> Iterator[str]:
-    """The words of every rule."""
-    words = {word for rule, _ in every_rule().values() for word in literals_of(rule.pattern) if 1 < len(word) < 64}
-    words |= {b"[@@]", b"@@", b" last message repeated 3 times", b"message repeated 3 times: [ "}
-    for word in sorted(words):
-        yield '"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n'
 
 
 def _keep(findings: Path, data: bytes, log: bytes, error: Exception) -> None:
