@@ -22,7 +22,7 @@ import msgspec
 from pfwatch.detection.change import Change
 from pfwatch.detection.incident import Incident
 from pfwatch.events import Event, Unsupported
-from pfwatch.parsing.hits import Hit, built
+from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.log import LogReader
 from pfwatch.parsing.tally import FATES, Tally
 from pfwatch.parsing.wanted import Wanted
@@ -134,18 +134,6 @@ def replay(
     return summary.report()
 
 
-def finished_events(
-    paths: Iterable[str],
-    settings: Settings,
-    source: SourceSettings,
-    say: Callable[[str], None] = lambda _text: None,
-) -> Iterator[Event]:
-    """Every event of finished logs after correlation, one per incident, in the order in which each is complete."""
-    for events in events_of(frozenset(), paths, settings, source, say):
-        for event in events:
-            yield built(event)
-
-
 def events_of(
     kinds: frozenset[type[Event]],
     paths: Iterable[str],
@@ -153,7 +141,9 @@ def events_of(
     source: SourceSettings,
     say: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[list[Event | Hit]]:
-    """The finished events of these kinds (none: of all), block by block. Only what matters for them is read."""
+    """Every event of finished logs after correlation, one per incident, block by block, in the order in which each is
+    complete; of these kinds, or of all where none is named. Only what matters for them is read.
+    """
     _look_seldom_for_garbage()
     sessions, wanted = Sessions(), needed(kinds)
     for log in _read(paths, settings, source, sessions, say, wanted=wanted, every_event=wanted is None):

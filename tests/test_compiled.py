@@ -81,4 +81,5 @@ def test_what_is_compiled_is_what_the_source_says() -> None:
     ):
         path = ROOT / "pfwatch" / source
         built = path.with_suffix(suffix)
+        assert built.stat().st_mtime >= (ROOT / "pfwatch" / "sums.pxd").stat().st_mtime
         assert built.stat().st_mtime >= path.stat().st_mtime, f"{source} was changed: run `pip install -e .` again"

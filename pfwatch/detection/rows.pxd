@@ -28,6 +28,7 @@ cdef class Rows:
     cpdef touch(self, Row row)
     cpdef Py_ssize_t hang_up(self, Row row, Hit hit)
     cpdef drop(self, Row row)
+    cpdef keep_anew(self, Row row)
     @cython.locals(ring=Row, youngest=Row)
     cdef _hang_in(self, Row row)
     @cython.locals(older=Row, younger=Row)

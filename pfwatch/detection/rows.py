@@ -95,8 +95,7 @@ class Rows:
         """A row for a subject who has none; the caller made room."""
         row = self.of_subject[subject] = Row(subject, left, watch, last)
         self._hang_in(row)
-        if self.keep:
-            self.changed.add(subject)
+        self.keep_anew(row)
         return row
 
     def know(self, client: bytes, row: Row | None) -> None:
@@ -114,8 +113,7 @@ class Rows:
         if row.younger is not self.ring:
             self._hang_out(row)
             self._hang_in(row)
-        if self.keep:
-            self.changed.add(row.subject)
+        self.keep_anew(row)
 
     def hang_up(self, row: Row, hit: Hit) -> int:
         """Let a hit wait in its row. Gives the bytes that it takes."""
@@ -134,8 +132,7 @@ class Rows:
         del self.of_subject[row.subject]
         row.gone = True
         self._hang_out(row)
-        if self.keep:
-            self.changed.add(row.subject)
+        self.keep_anew(row)
 
     def make_room(self) -> Row | None:
         """Remove the oldest row where there is no room for another one."""
@@ -147,7 +144,7 @@ class Rows:
         return row
 
     def keep_anew(self, row: Row) -> None:
-        """Say that a row was changed by whoever did not see its subject."""
+        """Say that a row was changed."""
         if self.keep:
             self.changed.add(row.subject)
 

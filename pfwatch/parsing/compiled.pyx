@@ -15,6 +15,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from pfwatch.parsing.hits cimport Hit, Hits
+from pfwatch.sums cimport sum_of
 
 ctypedef unsigned char byte
 
@@ -423,24 +424,6 @@ cdef struct Text:
 
 cdef inline bytes text_of(const byte* begin, const byte* end):
     return PyBytes_FromStringAndSize(<const char*>begin, end - begin)
-
-
-cdef uint64_t sum_of(const byte* text, size_t size, uint64_t seed) noexcept nogil:
-    """A number for a text, with a seed that nobody outside knows."""
-    cdef uint64_t total = seed ^ size, word
-    while size >= 8:
-        memcpy(&word, text, 8)
-        total = (total ^ word) * <uint64_t>0x9E3779B97F4A7C15
-        total ^= total >> 29
-        text += 8
-        size -= 8
-    if size:
-        word = 0
-        memcpy(&word, text, size)
-        total = (total ^ word) * <uint64_t>0x9E3779B97F4A7C15
-        total ^= total >> 29
-    total *= <uint64_t>0xBF58476D1CE4E5B9
-    return total ^ (total >> 32)
 
 
 cdef class PlainReader:
@@ -905,7 +888,7 @@ cdef class PlainReader:
 
 cdef inline int slot_of(const byte* end) noexcept:
     """A slot for a pid: its last digits tell most apart. Something stands before each."""
-    return (end[-1] * 16 + end[-2]) & 255
+    return ((end - 1)[0] * 16 + (end - 2)[0]) & 255
 
 
 cdef int note_pids(set watch, byte* watched) except -1:

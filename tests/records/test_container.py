@@ -20,7 +20,7 @@ from pfwatch.parsing.tally import Tally
 from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.records.container import LONGEST, ContainerLog
 from pfwatch.records.time import TimeReader
-from pfwatch.replay import Report, finished_events, replay, unread_lines
+from pfwatch.replay import Report, events_of, replay, unread_lines
 from pfwatch.sessions import Sessions
 from pfwatch.sources.begin import first_line_since
 from pfwatch.sources.settings import SourceSettings
@@ -344,7 +344,8 @@ def test_events_and_unread_lines_are_the_same_as_of_the_plain_log(tmp_path: Path
     def said(text: bytes) -> tuple[list[bytes], list[bytes], int]:
         path.write_bytes(text)
         os.utime(path, (REFERENCE, REFERENCE))
-        events = [msgspec.json.encode(one) for one in finished_events([str(path)], Settings(), SourceSettings())]
+        found = events_of(frozenset(), [str(path)], Settings(), SourceSettings())
+        events = [msgspec.json.encode(one) for block in found for one in block]
         unread = list(unread_lines([str(path)], Settings(), SourceSettings()))
         lines = [msgspec.json.encode(event) for found, _ in unread for event in found]
         return events, lines, sum(tally.total for _, tally in unread)

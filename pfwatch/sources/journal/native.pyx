@@ -17,12 +17,14 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
+from pfwatch.sums cimport sum_of
+
+from pfwatch.sources.journal.lines import FIELDS, FORGED, OTHER
+
 cdef extern from "<dlfcn.h>":
     int RTLD_NOW
     void* dlopen(const char*, int)
     void* dlsym(void*, const char*)
-
-from pfwatch.sources.journal.lines import FIELDS, FORGED, OTHER
 
 cdef enum:
     LOCAL_ONLY = 1  # this machine's journal, not those that were sent to it
@@ -106,23 +108,6 @@ cdef struct Known:
     int sizes[MOST_FIELDS]
     PyObject* values  # one behind the other
     PyObject* begin
-
-
-cdef inline uint64_t sum_of(const char* text, size_t size, uint64_t total) noexcept:
-    """A number for a text; two with the same one only cost time."""
-    cdef uint64_t word
-    while size >= 8:
-        memcpy(&word, text, 8)
-        total = (total ^ word) * <uint64_t>0x9E3779B97F4A7C15
-        total ^= total >> 29
-        text += 8
-        size -= 8
-    if size:
-        word = 0
-        memcpy(&word, text, size)
-        total = (total ^ word) * <uint64_t>0x9E3779B97F4A7C15
-        total ^= total >> 29
-    return total
 
 
 cdef class Journal:
@@ -340,9 +325,9 @@ cdef class Journal:
         cdef size_t size = 0
         cdef uint64_t total = 0
         for number in range(self.fields - 1):
-            total = (total ^ <uint64_t>(self.values[number].size + 1)) * <uint64_t>0x9E3779B97F4A7C15
-            total = sum_of(self.scratch + self.values[number].begin, max(self.values[number].size, 0), total)
-        cdef Known* known = &self.known[(total >> 20) % KNOWN]
+            size = max(self.values[number].size, 0)
+            total = sum_of(<const unsigned char*>self.scratch + self.values[number].begin, size, total + number)
+        cdef Known* known = &self.known[total % KNOWN]
         cdef const char* at
         if known.begin != NULL and known.sum == total:
             at = PyBytes_AS_STRING(<bytes>known.values)
