@@ -44,6 +44,7 @@ class Writer:
         self._rotated: list[Path] = []
         """The newest first."""
         self._day = date(2026, 1, 1)
+        self._ways: list[Way] = []
 
     @property
     def done(self) -> bool:
@@ -58,7 +59,7 @@ class Writer:
         """Until everything is written."""
         while not self.done:
             if self.due:
-                await self._rotate(self._dice.choice(WAYS))
+                await self._rotate(self._next_way())
                 self._rotations.pop()
             elif self.written < self.allowed:
                 self._write(self._dice.randint(1, LARGEST_PIECE))
@@ -81,6 +82,12 @@ class Writer:
         end = min(self.written + size, self.allowed, *self._rotations[-1:])
         self._file.write(self._text[self.written : end])
         self.written = end
+
+    def _next_way(self) -> Way:
+        """In any order, but each once before one comes again: few rotations, too, meet every way."""
+        if not self._ways:
+            self._ways = self._dice.sample(WAYS, len(WAYS))
+        return self._ways.pop()
 
     async def _rotate(self, way: Way) -> None:
         self.ways[f"{self.names} {way}"] += 1
