@@ -33,6 +33,7 @@ from pfwatch.metrics.record import record
 from pfwatch.metrics.tallies import count
 from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.log import LogReader
+from pfwatch.parsing.stretch import Counts, Stretch
 from pfwatch.parsing.tally import FATES, Tally
 from pfwatch.records.header import postfix_tag
 from pfwatch.records.losses import read_losses
@@ -100,14 +101,23 @@ class Pipeline:
         """
         log = self._log(source)
         log.read(block, reference, live=clock is not None)
-        tally = log.take(counts=False)
-        outcome = Outcome(events=self._sessions.take_unbuilt(), tally=tally)
-        if tally.foreign and log.tell_losses:  # such lines are foreign
-            outcome.losses = read_losses(block, log.times)
-            self.lose(source, outcome.losses)
-        self._follow(outcome, clock)
-        self._count(source, log, outcome)
-        return outcome
+        return self._came(source, log, block, [], clock)
+
+    def follow(self, stretch: Stretch, source: str, reference: float) -> Outcome:
+        """The same of lines that were read apart, behind those that `feed` was given."""
+        log = self._log(source)
+        log.follow(stretch, reference)
+        return self._came(source, log, stretch.rest, stretch.losses, None)
+
+    def has_room(self, stretch: Stretch) -> bool:
+        """Whether all that begins in a stretch finds room beside what is remembered."""
+        sessions = self._sessions
+        tables = sessions.clients, sessions.failures, sessions.messages
+        return all(len(table.rows) + stretch.passing < table.limit for table in tables)
+
+    def add(self, source: str, counts: Sequence[Counts], but: Sequence[Counts]) -> None:
+        """Count what was counted in all stretches of a source, but for this: what was fed in their place."""
+        self._log(source).add(counts, but)
 
     def tick(self, now: float, clock: float | None = None) -> Outcome:
         """Let time pass until `now` where no lines say so: every source is read to its end."""
@@ -209,6 +219,17 @@ class Pipeline:
             if source.encode() in self._saved_logs:
                 log.restore(self._saved_logs[source.encode()])
         return log
+
+    def _came(self, source: str, log: LogReader, lines: bytes, losses: list[Loss], clock: float | None) -> Outcome:
+        """What came of lines that were read; `losses` are those that they tell of, but for those of these `lines`."""
+        tally = log.take(counts=False)
+        outcome = Outcome(events=self._sessions.take_unbuilt(), tally=tally, losses=losses)
+        if lines and tally.foreign and log.tell_losses:  # such lines are foreign
+            outcome.losses = losses + read_losses(lines, log.times)
+        self.lose(source, outcome.losses)
+        self._follow(outcome, clock)
+        self._count(source, log, outcome)
+        return outcome
 
     def _follow(self, outcome: Outcome, clock: float | None) -> None:
         """Count events and let them and hits change incidents, each after what was due before it."""

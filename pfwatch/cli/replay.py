@@ -36,7 +36,8 @@ def replay(
     """Read finished logs and say what the daemon would have done with them. Nothing is sent.
 
     FILEs are read in the order given, oldest first; .gz, .bz2, .xz and .zst as they are, - is standard input;
-    a directory of journal files, or one of them, is read as a journal.
+    a directory of journal files, or one of them, is read as a journal. A large
+    file is read with every core that pfwatch may use (see taskset).
     """
     settings = settings_from(config, zone, year)
     show = sys.stderr.isatty() if progress is None else progress

@@ -11,7 +11,7 @@ Every line is read where it lies. Objects are made of what somebody keeps: a cli
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from pfwatch.parsing.hits cimport Hit, Hits
@@ -67,6 +67,33 @@ cdef enum:
     COUNTED = 0
     HIT = 1
     EVENT = 2
+
+    # What stands in a recording.
+    TIME = 1  # text: the time of what follows
+    ORIGIN = 2  # text: host and tag that get the next number
+    HEAD = 3  # origin, form, text: the next number for what hits have in common
+    HIT_OF = 4  # head, client, pid of a process whose client failed to log in
+    SPOKE = 5  # origin, pid
+    CONNECTED = 6  # origin, pid, client
+    LEFT = 7  # origin, pid
+    ACCEPTED = 8  # origin, queue id, form, client, account
+    REMOVED_OF = 9  # origin, queue id
+    READ = 10  # origin, pid, queue id, body and a line feed: a line that is to be read
+    ODD = 11  # text: a line without the header of the others
+    FAILED = 12  # origin, pid, number: as often did its client fail to log in since he connected
+    RENEWED = 13  # origin, queue id: it belongs to another message from now on, which is gone in the same stretch
+
+    # What is known, while recording, of a process or a message in the tables of who lets it happen.
+    UNKNOWN = 0
+    OPEN = 1  # it began in this stretch, and nothing of it was written down
+    TOLD = 2  # that was written down
+    CLOSED = 3  # it is in no table
+
+    SERVING_SLOTS = 4096
+    MOST_SERVING = 2048  # processes in a stretch of which something is known
+    MAIL_SLOTS = 8192
+    MOST_MAILS = 4096
+    LONGEST_QUEUE_ID = 32
 
 cdef int[12] OPERANDS = [0, 2, 1, 3, 3, 2, 1, 1, 0, 1, 1, 0]  # in the order of the steps above
 
@@ -304,6 +331,7 @@ cdef class PlainForm:
     cdef int key[13]
     cdef int spread[13]
     cdef int note, client, noted, keys, spreads
+    cdef unsigned int place  # among the forms of its origin
     cdef bint failed_login, passed
     cdef object judge, measure, hits
 
@@ -333,17 +361,21 @@ cdef class Origin:
 
     cdef readonly bytes text, host, tag
     cdef readonly tuple identified, anonymous
+    cdef tuple forms  # all of these
     cdef readonly bint foreign
     cdef bytes begins
     cdef bint has_pid  # such a line was seen
     cdef unsigned int number
+    cdef uint64_t stretch  # in whose recording it has its place
+    cdef unsigned int place
 
     def __init__(self, bytes text, bytes host, bytes tag, identified, anonymous, *, foreign, bytes begins):
         self.text, self.host, self.tag = text, host, tag
         self.identified, self.anonymous = tuple(identified), tuple(anonymous)
-        for form in (*self.identified, *self.anonymous):
-            if not isinstance(form, PlainForm):
-                raise TypeError(form)
+        self.forms = self.identified + self.anonymous
+        cdef PlainForm form
+        for form in self.forms:
+            form.place = self.forms.index(form)
         self.foreign = foreign
         if begins is not None and len(begins) != 256:
             raise ValueError("a byte for each byte")
@@ -402,6 +434,8 @@ cdef class Node:
     cdef object noted
     cdef Hits hits
     cdef list spread
+    cdef uint64_t stretch  # in whose recording it has its place
+    cdef unsigned int place
 
     @property
     def is_hit(self):
@@ -438,6 +472,8 @@ cdef class PlainReader:
     cdef readonly list known_nodes
     """Every `Node`, with its count so far."""
     cdef list known_origins
+    cdef dict known_heads
+    cdef Effects effects  # while lines are read
     cdef uint64_t seed
     cdef unsigned int numbers
 
@@ -452,7 +488,7 @@ cdef class PlainReader:
         self.shared = <Slot*>calloc(SHARED_SLOTS, sizeof(Slot))
         if self.nodes == NULL or self.origins == NULL or self.texts == NULL or self.shared == NULL:
             raise MemoryError
-        self.known_nodes, self.known_origins = [], []
+        self.known_nodes, self.known_origins, self.known_heads = [], [], {}
         self.seed = <uint64_t>(hash("pfwatch") & 0x7FFFFFFFFFFFFFFF)  # another one in every process
 
     def __dealloc__(self):
@@ -467,10 +503,13 @@ cdef class PlainReader:
 
     def forget(self):
         """Forget every node and origin, when their counts were taken."""
+        if self.effects is not None:
+            self.effects.tell_all()
         memset(self.nodes, 0, NODE_SLOTS * sizeof(Slot))
         memset(self.origins, 0, ORIGIN_SLOTS * sizeof(Slot))
         self.known_nodes.clear()
         self.known_origins.clear()
+        self.known_heads.clear()
 
     def take(self):
         """The nodes with a count, which begins anew: node, count, and for each group that is spread its texts with
@@ -646,11 +685,10 @@ cdef class PlainReader:
             node.hits = form.hits(origin, text_of(body, marks[2 * form.client]))
         return node
 
-    def read(self, bytes block, Steps begin, Steps tagged, Steps behind, listener, bint bare, bint picky):
+    def read(self, bytes block, Steps begin, Steps tagged, Steps behind, Effects effects, bint picky):
         """Read a block of lines, each with its line feed; `begin` are the steps of a header up to
         the host, with the time as their group, `tagged` those of host and tag, `behind` those of pid and queue id.
-        Hits are `bare` where nobody wants to know more of them than who and when. With `picky`, lines that do not
-        matter are passed over, and whoever waits is told the time by each of them.
+        With `picky`, lines that do not matter are passed over, and whoever waits is told the time by each of them.
 
         Gives how many lines there are, how many of them are hits, nobody's, and not plain.
         """
@@ -664,50 +702,29 @@ cdef class PlainReader:
         cdef const byte* known = NULL  # the beginning of the latest line up to its host
         cdef size_t known_size = 0
         cdef const byte* header[MOST_MARKS]
-        cdef const byte* marks[MOST_MARKS]
         cdef Origin origin
         cdef Origin latest_origin = None, earlier_origin = None  # of the lines before, each followed by its pid
-        cdef PlainForm form
-        cdef Node node
-        cdef tuple forms
-        cdef Py_ssize_t number = 0, place
+        cdef Py_ssize_t number = 0
         cdef Py_ssize_t hits = 0, foreign = 0, others = 0
-        cdef bint exists = False, plain, passed
-        cdef bytes latest = b"", day = b"", pid, queue_id
-        cdef dict clients = listener.clients.rows
-        cdef dict failures = listener.failures.rows
-        cdef dict messages = listener.messages.rows
-        cdef Py_ssize_t most_clients = listener.clients.limit
-        cdef Py_ssize_t most_failures = listener.failures.limit
-        cdef Py_ssize_t most_messages = listener.messages.limit
-        cdef bint keep = listener.clients.keep
-        cdef set watch = listener.watch
-        cdef list finished = listener.finished
+        cdef bint passed
+        cdef int became
+        cdef set watch = effects.watch
         cdef tuple process
-        cdef Hit hit
-        cdef double at = 0, ticked = -1
         cdef bint watch_changed = True
         cdef byte watched[256]  # 1 for each slot in which a pid may be that is watched
-        cdef Py_ssize_t times
-        reused = listener.reused
-        moment = None
-        processes, failed, message_keys = [], [], []  # whose rows were changed
+        effects.begin(self)
         while True:
             line_end = <const byte*>memchr(line, c"\n", end - line) if line < end else NULL
             if line_end == NULL:
                 line_end = end
-            plain = passed = False
+            passed = False
             origin = None
             stop = line + known_size
             if known == NULL or <size_t>(line_end - line) < known_size or memcmp(line, known, known_size) != 0:
                 known = NULL
                 if go(begin, begin.code, line, line_end, header, &stop) == FITS:
                     known, known_size = line, stop - line
-                    latest, moment = text_of(header[2], header[3]), None
-                    if latest[:10] != day:  # or hour: the steps know only times of a day that exist
-                        day, moment = latest[:10], self.read_time(latest)
-                        exists = moment is not None
-                        at = moment[0] if exists else 0
+                    effects.set_time(header[2], header[3])
             if known != NULL:
                 if latest_origin is not None and follows(latest_origin, stop, line_end):
                     origin, body = latest_origin, stop + PyBytes_GET_SIZE(latest_origin.text)
@@ -738,152 +755,768 @@ cdef class PlainReader:
                 if not origin.foreign and header[PID_END] != NULL and watched[slot_of(header[PID_END])]:
                     process = (origin.host, origin.tag, self._text(header[PID_END - 1], header[PID_END]))
                     if process in watch:
-                        listener.spoke(
+                        effects.listener.spoke(
                             process, text_of(body if header[QUEUE_END] == NULL else header[QUEUE_END - 1], line_end)
                         )
                         watch_changed = True
-                if moment is None and exists:
-                    moment = self.read_time(latest)
-                    at = moment[0] if moment is not None else 0
-                if moment is not None and at != ticked:
-                    listener.tick(at)
-                    ticked, watch_changed = at, True
+                if effects.exists and effects.is_now() and effects.at != effects.ticked:
+                    effects.listener.tick(effects.at)
+                    effects.ticked, watch_changed = effects.at, True
             if origin is None:
                 others += 1
-                self.not_plain((b"", b"", b"", b"", b"", b"", b"", text_of(line, line_end)), block, number)
-                ticked, watch_changed = -1, True  # something else may wait now
+                if not effects.other(line, line_end, block, number):
+                    others -= 1
+                    break
+                watch_changed = True  # something else may wait now
             elif passed or origin.foreign:
                 foreign += 1
             elif origin.begins is not None and not (<const byte*>PyBytes_AS_STRING(origin.begins))[body[0]]:
                 foreign += 1
             else:
-                forms = origin.anonymous if header[QUEUE_END] == NULL else origin.identified
-                if header[PID_END] != NULL and exists:
-                    for place in range(len(forms)):
-                        form = <PlainForm>forms[place]
-                        if not form.steps.first[body[0]]:  # there is one: a line feed at least
-                            continue
-                        if go(form.steps, form.steps.code, body, line_end, marks, &stop) == FITS:
-                            plain = True
-                            break
-                if plain and not form.passed:
-                    process = None
-                    if watch:
-                        process = (origin.host, origin.tag, self._text(header[PID_END - 1], header[PID_END]))
-                        if process in watch:
-                            listener.spoke(process, text_of(body, line_end))
-                    node = self._node(origin, form, marks, body)
-                    if node is None:
-                        plain = False
-                    elif form.judge is not None or form.hits is not None:
-                        if node.verdict == HIT:
-                            if moment is None:
-                                moment = self.read_time(latest)
-                                at = moment[0] if moment is not None else 0
-                            if moment is None:
-                                plain = False
-                            else:
-                                node.count += 1
-                                hits += 1
-                                if watch and at != ticked:
-                                    listener.tick(at)
-                                    ticked = at
-                                pid = queue_id = b""
-                                if form.failed_login or not bare:
-                                    pid = self._text(header[PID_END - 1], header[PID_END])
-                                hit = Hit.__new__(Hit)
-                                hit.hits, hit.moment, hit.at = node.hits, moment, at
-                                hit.client = self._text(marks[2 * form.client], marks[2 * form.client + 1])
-                                if bare:
-                                    hit.time = hit.pid = hit.queue_id = hit.tail = b""
-                                else:
-                                    if header[QUEUE_END] != NULL:
-                                        queue_id = self._text(header[QUEUE_END - 1], header[QUEUE_END])
-                                    hit.time, hit.pid, hit.queue_id = latest, pid, queue_id
-                                    hit.tail = self._text(marks[2 * form.client + 1], line_end)
-                                finished.append(hit)
-                                if form.failed_login:
-                                    process = (origin.host, origin.tag, pid)
-                                    times = failures.get(process, 0)
-                                    if times == 0 and len(failures) >= most_failures:
-                                        listener.failures.make_room()
-                                    failures[process] = times + 1
-                                    if keep:
-                                        failed.append(process)
-                        elif node.verdict == COUNTED:
-                            node.count += 1
-                        else:
-                            plain = False
-                    elif form.note == NOTHING:
-                        node.count += 1
-                        for place in range(form.spreads):
-                            self._count_text(
-                                node, place, marks[2 * form.spread[place]], marks[2 * form.spread[place] + 1]
-                            )
-                    elif form.note == CONNECT:
-                        node.count += 1
-                        if process is None:
-                            process = (origin.host, origin.tag, self._text(header[PID_END - 1], header[PID_END]))
-                        if clients.pop(process, None) is None and len(clients) >= most_clients:
-                            listener.clients.make_room()
-                        clients[process] = self._text(marks[2 * form.client], marks[2 * form.client + 1])
-                        if failures:
-                            failures.pop(process, None)
-                        if keep:
-                            processes.append(process)
-                    elif form.note == DISCONNECT:
-                        if process is None:
-                            process = (origin.host, origin.tag, self._text(header[PID_END - 1], header[PID_END]))
-                        if node.noted <= (failures.get(process, 0) if failures else 0):
-                            # Every AUTH that failed was told.
-                            node.count += 1
-                            clients.pop(process, None)
-                            if failures:
-                                failures.pop(process, None)
-                            if keep:
-                                processes.append(process)
-                        else:
-                            plain = False
-                    elif form.note == CLIENT:
-                        node.count += 1
-                        message = (origin.host, text_of(header[QUEUE_END - 1], header[QUEUE_END]))
-                        account = group(marks, form.noted)
-                        if account is not None:
-                            account = form.measure(account)
-                        if messages.pop(message, None) is None and len(messages) >= most_messages:
-                            listener.messages.make_room()
-                        messages[message] = (
-                            self._text(marks[2 * form.client], marks[2 * form.client + 1]),
-                            account,
-                            False,
-                        )
-                        if keep:
-                            message_keys.append(message)
-                        if message in reused:
-                            listener.accepted(message)
-                    else:
-                        node.count += 1
-                        message = (origin.host, text_of(header[QUEUE_END - 1], header[QUEUE_END]))
-                        if messages.pop(message, None) is not None and keep:
-                            message_keys.append(message)
-                if not plain:
+                became = self._read_plain(effects, origin, header, body, line_end)
+                if became == HIT:
+                    hits += 1
+                elif became == EVENT:
                     others += 1
-                    pid = b"" if header[PID_END] == NULL else text_of(header[PID_END - 1], header[PID_END])
-                    queue_id = b"" if header[QUEUE_END] == NULL else text_of(header[QUEUE_END - 1], header[QUEUE_END])
-                    self.not_plain(
-                        (latest, origin.text, pid, queue_id, b"", b"", text_of(body, line_end), b""), block, number
-                    )
-                    ticked, watch_changed = -1, True
+                    effects.not_plain(origin, header, body, line_end, block, number)
+                    watch_changed = True
             number += 1
             if line_end >= end:
                 break
             line = line_end + 1
-        if keep:
-            listener.clients.touch(processes)
-            listener.failures.touch(processes)
-            listener.failures.touch(failed)
-            listener.messages.touch(message_keys)
+        effects.end()
         return number, hits, foreign, others
+
+    cdef int _read_plain(
+        self, Effects effects, Origin origin, const byte** header, const byte* body, const byte* line_end
+    ) except -1:
+        """Read a line from its body on; tell whether it was COUNTED, is a HIT, or an EVENT: not plain."""
+        cdef const byte* marks[MOST_MARKS]
+        cdef const byte* stop
+        cdef PlainForm form = None
+        cdef Node node
+        cdef tuple forms = origin.anonymous if header[QUEUE_END] == NULL else origin.identified
+        cdef Py_ssize_t place
+        if header[PID_END] == NULL or not effects.exists:
+            return EVENT
+        for place in range(len(forms)):
+            form = <PlainForm>forms[place]
+            if not form.steps.first[body[0]]:  # there is one: a line feed at least
+                continue
+            if go(form.steps, form.steps.code, body, line_end, marks, &stop) == FITS:
+                break
+        else:
+            return EVENT
+        if form.passed:
+            return COUNTED
+        effects.spoke(origin, header, body, line_end)
+        node = self._node(origin, form, marks, body)
+        if node is None:
+            return EVENT
+        if form.judge is not None or form.hits is not None:
+            if node.verdict == HIT and not effects.hit(
+                origin, node, header, marks[2 * form.client], marks[2 * form.client + 1], line_end
+            ):
+                return EVENT
+            if node.verdict != EVENT:
+                node.count += 1
+            return node.verdict
+        if form.note == NOTHING:
+            for place in range(form.spreads):
+                self._count_text(node, place, marks[2 * form.spread[place]], marks[2 * form.spread[place] + 1])
+        elif form.note == CONNECT:
+            effects.connected(origin, header, marks[2 * form.client], marks[2 * form.client + 1])
+        elif form.note == DISCONNECT:
+            if not effects.left(origin, header, node.noted):
+                return EVENT
+        elif form.note == CLIENT:
+            effects.accepted(
+                origin, form, header, marks[2 * form.client], marks[2 * form.client + 1],
+                marks[2 * form.noted] if form.noted else NULL, marks[2 * form.noted + 1] if form.noted else NULL,
+            )
+        else:
+            effects.removed(origin, header[QUEUE_END - 1], header[QUEUE_END])
+        node.count += 1
+        return COUNTED
+
+    def apply(self, bytes recorded, Effects effects):
+        """Let happen what a `Recording` of the same grammar holds. Gives how many lines are read here for that, how many
+        of these are hits, and not plain.
+        """
+        cdef const byte* at = <const byte*>PyBytes_AS_STRING(recorded)
+        cdef const byte* end = at + PyBytes_GET_SIZE(recorded)
+        cdef const byte* header[MOST_MARKS]
+        cdef list origins = [], heads = []
+        cdef Origin origin
+        cdef PlainForm form
+        cdef Hits head
+        cdef Py_ssize_t lines = 0, hits = 0, others = 0
+        cdef byte what
+        cdef int became
+        cdef Part one, two, three
+        cdef bint with_id
+        cdef unsigned int number
+        effects.begin(self)
+        memset(header, 0, sizeof(header))
+        while at < end:
+            what, at = at[0], at + 1
+            if what == TIME:
+                at = read_part(at, &one)
+                effects.set_time(one.begin, one.end)
+                continue
+            if what == ODD:
+                at = read_part(at, &one)
+                lines, others = lines + 1, others + 1
+                effects.other(one.begin, one.end, None, 0)
+                continue
+            if what == ORIGIN:
+                at = read_part(at, &one)
+                origins.append(self._origin(one.begin, one.end - one.begin))
+                continue
+            at = read_number(at, &number)
+            if what == HEAD:
+                origin = <Origin>origins[number]
+                at = read_part(read_number(at, &number), &one)
+                form = <PlainForm>origin.forms[number]
+                heads.append(self._head(origin, form, text_of(one.begin, one.end)))
+                continue
+            if what == HIT_OF:
+                head = <Hits>heads[number]
+                at = read_part(read_part(at, &one), &two)
+                effects.hit_of(head, one.begin, one.end)
+                if two.end != NULL:
+                    effects.failed_login(head.host, head.tag, self._text(two.begin, two.end))
+                continue
+            origin = <Origin>origins[number]
+            at = read_part(at, &one)
+            if what == READ:
+                header[PID_END - 1], header[PID_END] = one.begin, one.end
+                at = read_part(read_part(at, &two), &three)
+                header[QUEUE_END - 1], header[QUEUE_END] = two.begin, two.end
+                at += 1  # behind the line feed
+                lines += 1
+                became = self._read_plain(effects, origin, header, three.begin, three.end)
+                if became == HIT:
+                    hits += 1
+                elif became == EVENT:
+                    others += 1
+                    effects.not_plain(origin, header, three.begin, three.end, None, 0)
+                continue
+            header[PID_END - 1], header[PID_END] = one.begin, one.end
+            if what == SPOKE:
+                effects.spoke(origin, header, one.end, one.end)
+            elif what == CONNECTED:
+                at = read_part(at, &two)
+                effects.connected(origin, header, two.begin, two.end)
+            elif what == LEFT:
+                effects.left(origin, header, 0)
+            elif what == FAILED:
+                at = read_number(at, &number)
+                effects.failed_before(origin, header, number)
+            elif what == ACCEPTED:
+                at = read_part(read_part(read_number(at, &number), &two), &three)
+                form = <PlainForm>origin.forms[number]
+                header[QUEUE_END - 1], header[QUEUE_END] = one.begin, one.end
+                effects.accepted(origin, form, header, two.begin, two.end, three.begin, three.end)
+            elif what == RENEWED:
+                effects.renewed(origin, one.begin, one.end)
+            else:  # REMOVED_OF
+                effects.removed(origin, one.begin, one.end)
+        effects.end()
+        return lines, hits, others
+
+    cdef Hits _head(self, Origin origin, PlainForm form, bytes head):
+        """What hits have in common, the same object for the same."""
+        key = (origin, form, head)
+        found = self.known_heads.get(key)
+        if found is None:
+            if len(self.known_heads) >= MOST_NODES:
+                self.known_heads.clear()
+            found = self.known_heads[key] = form.hits(origin, head)
+        return found
+
+
+cdef class Effects:
+    """What lines bring about beyond a count: at once, in the tables of whoever listens, and as hits."""
+
+    cdef PlainReader reader
+    cdef object listener, reused
+    cdef set watch
+    cdef list finished, processes, left_processes, message_keys
+    cdef dict clients, failures, messages
+    cdef Py_ssize_t most_clients, most_failures, most_messages
+    cdef bint keep, bare
+    cdef bytes latest, day
+    cdef object moment
+    cdef bint exists  # whether there is such a day
+    cdef double at, ticked
+
+    def __init__(self, listener, *, bint bare):
+        """Hits are `bare` where nobody wants to know more of them than who and when."""
+        self.listener, self.bare = listener, bare
+        self.clients, self.most_clients = listener.clients.rows, listener.clients.limit
+        self.failures, self.most_failures = listener.failures.rows, listener.failures.limit
+        self.messages, self.most_messages = listener.messages.rows, listener.messages.limit
+        self.keep, self.watch = listener.clients.keep, listener.watch
+        self.finished, self.reused = listener.finished, listener.reused
+        self.processes, self.left_processes, self.message_keys = [], [], []  # whose rows were changed
+
+    cdef int begin(self, PlainReader reader) except -1:
+        """Lines of this reader follow."""
+        self.reader, reader.effects = reader, self
+        self.latest = self.day = b""
+        self.moment, self.exists = None, False
+        self.at, self.ticked = 0, -1
+
+    cdef int tell_all(self) except -1:
+        """Origins are forgotten now."""
+
+    cdef int end(self) except -1:
+        """They were all read."""
+        self.reader.effects = None
+        if self.keep:
+            self.listener.clients.touch(self.processes)
+            self.listener.failures.touch(self.processes)
+            self.listener.failures.touch(self.left_processes)
+            self.listener.messages.touch(self.message_keys)
+
+    cdef int set_time(self, const byte* begin, const byte* end) except -1:
+        """The following lines are of this time."""
+        self.latest, self.moment = text_of(begin, end), None
+        if self.latest[:10] != self.day:  # or hour: the steps know only times of a day that exist
+            self.day = self.latest[:10]
+            self.exists = True
+            self.exists = self.is_now()
+
+    cdef bint is_now(self) except -1:
+        """Whether that time can be read; `moment` and `at` are it."""
+        if self.moment is None:
+            self.moment = self.reader.read_time(self.latest)
+            if self.moment is not None:
+                self.at = self.moment[0]
+        return self.moment is not None
+
+    cdef tuple process(self, Origin origin, const byte** header):
+        return origin.host, origin.tag, self.reader._text(header[PID_END - 1], header[PID_END])
+
+    cdef int spoke(self, Origin origin, const byte** header, const byte* body, const byte* line_end) except -1:
+        """A process wrote a plain line."""
+        cdef tuple process
+        if self.watch:
+            process = self.process(origin, header)
+            if process in self.watch:
+                self.listener.spoke(process, text_of(body, line_end))
+
+    cdef bint hit(
+        self, Origin origin, Node node, const byte** header, const byte* client, const byte* client_end, const byte* line_end
+    ) except -1:
+        """A line of this node is a hit; tell whether it can be."""
+        cdef Hit hit
+        if not self.is_now():
+            return False
+        hit = self.hit_of(node.hits, client, client_end)
+        if not self.bare:
+            hit.pid = self.reader._text(header[PID_END - 1], header[PID_END])
+            if header[QUEUE_END] != NULL:
+                hit.queue_id = self.reader._text(header[QUEUE_END - 1], header[QUEUE_END])
+            hit.time, hit.tail = self.latest, self.reader._text(client_end, line_end)
+        if node.form.failed_login:
+            self.failed_login(origin.host, origin.tag, self.reader._text(header[PID_END - 1], header[PID_END]))
+        return True
+
+    cdef Hit hit_of(self, Hits hits, const byte* client, const byte* client_end):
+        """A hit, of which only who and when is known."""
+        cdef Hit hit
+        if not self.is_now():
+            raise ValueError(f"no time: {self.latest!r}")
+        if self.watch and self.at != self.ticked:
+            self.listener.tick(self.at)
+            self.ticked = self.at
+        hit = Hit.__new__(Hit)
+        hit.hits, hit.moment, hit.at = hits, self.moment, self.at
+        hit.client = self.reader._text(client, client_end)
+        hit.time = hit.pid = hit.queue_id = hit.tail = b""
+        self.finished.append(hit)
+        return hit
+
+    cdef int failed_login(self, bytes host, bytes tag, bytes pid) except -1:
+        """The client that a process serves failed to log in."""
+        cdef tuple process = (host, tag, pid)
+        times = self.failures.get(process, 0)
+        if times == 0 and len(self.failures) >= self.most_failures:
+            self.listener.failures.make_room()
+        self.failures[process] = times + 1
+        if self.keep:
+            self.left_processes.append(process)
+
+    cdef int failed_before(self, Origin origin, const byte** header, unsigned int times) except -1:
+        """The client that a process serves now had failed so often to log in."""
+        cdef tuple process = self.process(origin, header)
+        if len(self.failures) >= self.most_failures:
+            self.listener.failures.make_room()
+        self.failures[process] = times
+
+    cdef int connected(self, Origin origin, const byte** header, const byte* client, const byte* client_end) except -1:
+        """A process serves a client."""
+        cdef tuple process = self.process(origin, header)
+        if self.clients.pop(process, None) is None and len(self.clients) >= self.most_clients:
+            self.listener.clients.make_room()
+        self.clients[process] = self.reader._text(client, client_end)
+        if self.failures:
+            self.failures.pop(process, None)
+        if self.keep:
+            self.processes.append(process)
+
+    cdef bint left(self, Origin origin, const byte** header, noted) except -1:
+        """The client left, and so many AUTH commands had failed; tell whether each of them was told."""
+        cdef tuple process = self.process(origin, header)
+        if noted > (self.failures.get(process, 0) if self.failures else 0):
+            return False
+        self.clients.pop(process, None)
+        if self.failures:
+            self.failures.pop(process, None)
+        if self.keep:
+            self.processes.append(process)
+        return True
+
+    cdef int accepted(
+        self, Origin origin, PlainForm form, const byte** header,
+        const byte* client, const byte* client_end, const byte* account, const byte* account_end,
+    ) except -1:
+        """A client brought a message, under an account or none."""
+        cdef tuple message = (origin.host, text_of(header[QUEUE_END - 1], header[QUEUE_END]))
+        measured = None if account_end == NULL else form.measure(text_of(account, account_end))
+        if self.messages.pop(message, None) is None and len(self.messages) >= self.most_messages:
+            self.listener.messages.make_room()
+        self.messages[message] = (self.reader._text(client, client_end), measured, False)
+        if self.keep:
+            self.message_keys.append(message)
+        if message in self.reused:
+            self.listener.accepted(message)
+
+    cdef int renewed(self, Origin origin, const byte* queue_id, const byte* queue_id_end) except -1:
+        """A queue id belonged to another message, which is gone."""
+        cdef tuple message = (origin.host, text_of(queue_id, queue_id_end))
+        self.messages.pop(message, None)
+        if message in self.reused:
+            self.listener.accepted(message)
+
+    cdef int removed(self, Origin origin, const byte* queue_id, const byte* queue_id_end) except -1:
+        """A message is gone."""
+        cdef tuple message = (origin.host, text_of(queue_id, queue_id_end))
+        if self.messages.pop(message, None) is not None and self.keep:
+            self.message_keys.append(message)
+
+    cdef int not_plain(
+        self, Origin origin, const byte** header, const byte* body, const byte* line_end, bytes block, Py_ssize_t number
+    ) except -1:
+        """A line is to be read elsewhere."""
+        pid = b"" if header[PID_END] == NULL else text_of(header[PID_END - 1], header[PID_END])
+        queue_id = b"" if header[QUEUE_END] == NULL else text_of(header[QUEUE_END - 1], header[QUEUE_END])
+        self.reader.not_plain(
+            (self.latest, origin.text, pid, queue_id, b"", b"", text_of(body, line_end), b""), block, number
+        )
+        self.ticked = -1
+
+    cdef bint other(self, const byte* line, const byte* line_end, bytes block, Py_ssize_t number) except -1:
+        """A line without such a header is to be read elsewhere; tell whether to go on."""
+        self.reader.not_plain((b"", b"", b"", b"", b"", b"", b"", text_of(line, line_end)), block, number)
+        self.ticked = -1
+        return True
+
+
+cdef struct Part:
+    # A text in a recording; without an end where there is none.
+    const byte* begin
+    const byte* end
+
+
+cdef inline const byte* read_number(const byte* at, unsigned int* number) noexcept:
+    memcpy(number, at, sizeof(unsigned int))
+    return at + sizeof(unsigned int)
+
+
+cdef inline const byte* read_part(const byte* at, Part* part) noexcept:
+    cdef unsigned int size
+    at = read_number(at, &size)
+    if size == 0:
+        part.begin = part.end = NULL
+        return at
+    part.begin, part.end = at, at + size - 1
+    return part.end
+
+
+cdef struct Serving:
+    # What is known of a process in a stretch.
+    uint64_t stretch
+    uint64_t pid
+    PyObject* origin
+    const byte* client
+    const byte* client_end
+    unsigned int failures
+    int state
+    bint spoke  # it wrote a plain line since anything could wait for it
+
+
+cdef struct Mail:
+    # What is known of a message in a stretch.
+    uint64_t stretch
+    PyObject* origin
+    const byte* client
+    const byte* client_end
+    const byte* account
+    const byte* account_end
+    unsigned int form
+    int state
+    unsigned char size
+    byte queue_id[LONGEST_QUEUE_ID]
+
+
+cdef class Recording(Effects):
+    """The effects of a stretch of lines, written down for somebody who lets them happen later, behind those of all
+    lines before. Whatever depends on these he has to read himself; all that is written down is in the lines' order.
+
+    A connection that begins and ends in the stretch is nothing to him, unless a line of its process is his to read;
+    nor is a message. `passing` is how many of both there were: with so much room in his tables it is the same.
+    """
+
+    cdef byte* buffer
+    cdef size_t size, room
+    cdef uint64_t stretch
+    cdef unsigned int origins, heads
+    cdef bint timed  # the time was written down
+    cdef Serving serving[SERVING_SLOTS]
+    cdef Mail mails[MAIL_SLOTS]
+    cdef unsigned short known_serving[MOST_SERVING]
+    cdef unsigned short known_mails[MOST_MAILS]
+    cdef int served, mailed
+    cdef Serving* here  # the process of the line that is read
+    cdef list held  # origins that these speak of
+    cdef object may_stand_alone
+    cdef readonly Py_ssize_t stopped_at
+    """Where a line begins that cannot be understood without those before, and to which it was read; -1: to the end."""
+    cdef readonly Py_ssize_t passing
+
+    def __init__(self, may_stand_alone):
+        """`may_stand_alone` tells of a line without the block's header whether it means something without the others."""
+        self.may_stand_alone, self.bare = may_stand_alone, True
+        self.held = []
+
+    def __dealloc__(self):
+        free(self.buffer)
+
+    def take(self):
+        """What was written down, for `PlainReader.apply`."""
+        return PyBytes_FromStringAndSize(<const char*>self.buffer, self.size)
+
+    cdef int begin(self, PlainReader reader) except -1:
+        Effects.begin(self, reader)
+        self.size, self.passing, self.stopped_at = 0, 0, -1
+        self.origins = self.heads = 0
+        self.timed = False
+        self._begin_anew()
+
+    cdef int _begin_anew(self) except -1:
+        self.stretch += 1
+        self.served = self.mailed = 0
+        self.here = NULL
+        self.held.clear()
+
+    cdef int end(self) except -1:
+        self.tell_all()
+        Effects.end(self)
+
+    cdef int tell_all(self) except -1:
+        """Write down all that began and did not end."""
+        cdef int number
+        cdef Serving* serving
+        cdef Mail* mail
+        for number in range(self.served):
+            serving = &self.serving[self.known_serving[number]]
+            if serving.state == OPEN:
+                self._tell_serving(serving)
+        for number in range(self.mailed):
+            mail = &self.mails[self.known_mails[number]]
+            if mail.state == OPEN:
+                self._tell_mail(mail)
+        self._begin_anew()
+
+    cdef int set_time(self, const byte* begin, const byte* end) except -1:
+        Effects.set_time(self, begin, end)
+        self.timed = False
+
+    cdef int _need(self, size_t more) except -1:
+        """See to it that there is room."""
+        cdef byte* larger
+        if self.size + more > self.room:
+            larger = <byte*>realloc(self.buffer, 2 * (self.size + more))
+            if larger == NULL:
+                raise MemoryError
+            self.buffer, self.room = larger, 2 * (self.size + more)
+
+    cdef void _number(self, unsigned int number) noexcept:
+        memcpy(self.buffer + self.size, &number, sizeof(unsigned int))
+        self.size += sizeof(unsigned int)
+
+    cdef void _part(self, const byte* begin, const byte* end) noexcept:
+        if end == NULL:
+            self._number(0)
+            return
+        self._number(<unsigned int>(end - begin) + 1)
+        memcpy(self.buffer + self.size, begin, end - begin)
+        self.size += end - begin
+
+    cdef int _write_time(self) except -1:
+        if self.timed:
+            return 0
+        cdef const byte* text = <const byte*>PyBytes_AS_STRING(self.latest)
+        self._need(16 + PyBytes_GET_SIZE(self.latest))
+        self.buffer[self.size] = TIME
+        self.size += 1
+        self._part(text, text + PyBytes_GET_SIZE(self.latest))
+        self.timed = True
+
+    cdef int _write(self, byte what, Origin origin, size_t more) except -1:
+        """What happens, and of whom; room for so many bytes of what is told of it."""
+        cdef const byte* text
+        if origin.stretch != self.stretch:
+            text = <const byte*>PyBytes_AS_STRING(origin.text)
+            self._need(16 + PyBytes_GET_SIZE(origin.text))
+            self.buffer[self.size] = ORIGIN
+            self.size += 1
+            self._part(text, text + PyBytes_GET_SIZE(origin.text))
+            origin.stretch, origin.place = self.stretch, self.origins
+            self.origins += 1
+        self._need(more + 64)
+        self.buffer[self.size] = what
+        self.size += 1
+        self._number(origin.place)
+
+    cdef int _write_of_process(self, byte what, Origin origin, const byte** header, size_t more) except -1:
+        self._write(what, origin, (header[PID_END] - header[PID_END - 1]) + more)
+        self._part(header[PID_END - 1], header[PID_END])
+
+    cdef Serving* _serving(self, Origin origin, const byte** header) except? NULL:
+        """What is known of the process of a line; NULL where there is no room for it."""
+        cdef size_t size = header[PID_END] - header[PID_END - 1]
+        cdef uint64_t pid = size
+        if size > 7:
+            return NULL
+        memcpy(<byte*>&pid + 1, header[PID_END - 1], size)
+        cdef size_t slot = ((pid ^ origin.number) * <uint64_t>0x9E3779B97F4A7C15) >> 52
+        cdef Serving* serving = &self.serving[slot]
+        while serving.stretch == self.stretch:
+            if serving.pid == pid and serving.origin == <PyObject*>origin:
+                return serving
+            slot = (slot + 1) & (SERVING_SLOTS - 1)
+            serving = &self.serving[slot]
+        if self.served == MOST_SERVING:
+            return NULL
+        self.known_serving[self.served] = slot
+        self.served += 1
+        self.held.append(origin)
+        serving.stretch, serving.pid, serving.origin = self.stretch, pid, <PyObject*>origin
+        serving.state, serving.spoke = UNKNOWN, False
+        return serving
+
+    cdef int _tell_serving(self, Serving* serving) except -1:
+        """Write down who is served."""
+        cdef const byte* pid = <const byte*>&serving.pid + 1
+        cdef const byte* end = pid + (<const byte*>&serving.pid)[0]
+        self._write(CONNECTED, <Origin>serving.origin, (end - pid) + (serving.client_end - serving.client))
+        self._part(pid, end)
+        self._part(serving.client, serving.client_end)
+        if serving.failures:
+            self._write(FAILED, <Origin>serving.origin, end - pid)
+            self._part(pid, end)
+            self._number(serving.failures)
+        serving.state = TOLD
+
+    cdef Mail* _mail(self, Origin origin, const byte* queue_id, const byte* queue_id_end, bint add) except? NULL:
+        """What is known of a message; NULL where that is nothing, or where there is no room for it."""
+        cdef size_t size = queue_id_end - queue_id
+        if size > LONGEST_QUEUE_ID:
+            return NULL
+        cdef size_t slot = sum_of(queue_id, size, self.reader.seed) & (MAIL_SLOTS - 1)
+        cdef Mail* mail = &self.mails[slot]
+        while mail.stretch == self.stretch:
+            if mail.size == size and memcmp(mail.queue_id, queue_id, size) == 0 and (
+                (<Origin>mail.origin).host == origin.host
+            ):
+                return mail
+            slot = (slot + 1) & (MAIL_SLOTS - 1)
+            mail = &self.mails[slot]
+        if not add or self.mailed == MOST_MAILS:
+            return NULL
+        self.known_mails[self.mailed] = slot
+        self.mailed += 1
+        self.held.append(origin)
+        mail.stretch, mail.origin, mail.size, mail.state = self.stretch, <PyObject*>origin, size, UNKNOWN
+        memcpy(mail.queue_id, queue_id, size)
+        return mail
+
+    cdef int _tell_mail(self, Mail* mail) except -1:
+        """Write down who brought it."""
+        self._write_mail(
+            <Origin>mail.origin, mail.form, mail.queue_id, mail.queue_id + mail.size,
+            mail.client, mail.client_end, mail.account, mail.account_end,
+        )
+        mail.state = TOLD
+
+    cdef int _tell_mails_in(self, Origin origin, const byte* at, const byte* end) except -1:
+        """Write down who brought each message that a text may be about: some warnings have the queue id in their middle."""
+        cdef const byte* word
+        cdef Mail* mail
+        while at < end:
+            word = at
+            while at < end and (is_digit(at[0]) or is_letter(at[0])):
+                at += 1
+            mail = self._mail(origin, word, at, False) if at > word else NULL
+            if mail != NULL and mail.state == OPEN:
+                self._tell_mail(mail)
+            elif mail != NULL and mail.state == CLOSED:
+                mail.state = UNKNOWN  # it may be there again, behind this line
+            at += 1
+
+    cdef int _write_mail(
+        self, Origin origin, unsigned int form, const byte* queue_id, const byte* queue_id_end,
+        const byte* client, const byte* client_end, const byte* account, const byte* account_end,
+    ) except -1:
+        cdef size_t more = (queue_id_end - queue_id) + (client_end - client)
+        self._write(ACCEPTED, origin, more if account_end == NULL else more + (account_end - account))
+        self._part(queue_id, queue_id_end)
+        self._number(form)
+        self._part(client, client_end)
+        self._part(account, account_end)
+
+    cdef int spoke(self, Origin origin, const byte** header, const byte* body, const byte* line_end) except -1:
+        # Somebody may wait for the next line of a process: because of lines before the stretch, or of those that are
+        # read later. So the first plain line of each process is told, and the first behind each of these.
+        self.here = self._serving(origin, header)
+        if self.here != NULL:
+            if self.here.spoke:
+                return 0
+            self.here.spoke = True
+        self._write_of_process(SPOKE, origin, header, 0)
+
+    cdef bint hit(
+        self, Origin origin, Node node, const byte** header, const byte* client, const byte* client_end, const byte* line_end
+    ) except -1:
+        cdef const byte* text
+        cdef bint failed = node.form.failed_login
+        if not self.is_now():
+            return False
+        self._write_time()
+        if node.stretch != self.stretch:
+            text = <const byte*>PyBytes_AS_STRING(node.hits.head)
+            self._write(HEAD, origin, PyBytes_GET_SIZE(node.hits.head))
+            self._number(node.form.place)
+            self._part(text, text + PyBytes_GET_SIZE(node.hits.head))
+            node.stretch, node.place = self.stretch, self.heads
+            self.heads += 1
+        if failed and self.here != NULL:
+            if self.here.state == OPEN:
+                self.here.failures += 1
+                failed = False
+            elif self.here.state == CLOSED:
+                self.here.state = UNKNOWN
+        self._need(64 + (client_end - client) + (header[PID_END] - header[PID_END - 1]))
+        self.buffer[self.size] = HIT_OF
+        self.size += 1
+        self._number(node.place)
+        self._part(client, client_end)
+        self._part(header[PID_END - 1], header[PID_END] if failed else NULL)
+        return True
+
+    cdef int connected(self, Origin origin, const byte** header, const byte* client, const byte* client_end) except -1:
+        cdef Serving* here = self.here
+        if here == NULL or here.state == TOLD:
+            self._write_of_process(CONNECTED, origin, header, client_end - client)
+            self._part(client, client_end)
+            return 0
+        if here.state == UNKNOWN:  # the end of an earlier connection may not have been told
+            self._write_of_process(LEFT, origin, header, 0)
+        self.passing += 1
+        here.state, here.failures, here.client, here.client_end = OPEN, 0, client, client_end
+
+    cdef bint left(self, Origin origin, const byte** header, noted) except -1:
+        cdef Serving* here = self.here
+        if here != NULL and here.state == OPEN:
+            if noted <= here.failures:
+                here.state = CLOSED
+                return True
+            self._tell_serving(here)
+        if noted > 0:  # nobody knows here how many were told
+            return False
+        if here == NULL or here.state != CLOSED:
+            self._write_of_process(LEFT, origin, header, 0)
+        if here != NULL:
+            here.state = CLOSED
+        return True
+
+    cdef int accepted(
+        self, Origin origin, PlainForm form, const byte** header,
+        const byte* client, const byte* client_end, const byte* account, const byte* account_end,
+    ) except -1:
+        cdef const byte* queue_id = header[QUEUE_END - 1]
+        cdef const byte* queue_id_end = header[QUEUE_END]
+        cdef Mail* mail = self._mail(origin, queue_id, queue_id_end, True)
+        if mail == NULL or mail.state == TOLD:
+            self._write_mail(origin, form.place, queue_id, queue_id_end, client, client_end, account, account_end)
+            return 0
+        if mail.state == UNKNOWN:
+            self._write(RENEWED, origin, queue_id_end - queue_id)
+            self._part(queue_id, queue_id_end)
+        self.passing += 1
+        if mail.origin != <PyObject*>origin:
+            mail.origin = <PyObject*>origin
+            self.held.append(origin)
+        mail.state, mail.form = OPEN, form.place
+        mail.client, mail.client_end, mail.account, mail.account_end = client, client_end, account, account_end
+
+    cdef int removed(self, Origin origin, const byte* queue_id, const byte* queue_id_end) except -1:
+        cdef Mail* mail = self._mail(origin, queue_id, queue_id_end, False)
+        if mail == NULL or mail.state == UNKNOWN or mail.state == TOLD:
+            self._write(REMOVED_OF, origin, queue_id_end - queue_id)
+            self._part(queue_id, queue_id_end)
+        if mail != NULL:
+            mail.state = CLOSED
+
+    cdef int not_plain(
+        self, Origin origin, const byte** header, const byte* body, const byte* line_end, bytes block, Py_ssize_t number
+    ) except -1:
+        cdef const byte* begin = body
+        cdef Serving* serving
+        if header[QUEUE_END] != NULL:
+            begin = header[QUEUE_END - 1]
+        if self.mailed:
+            self._tell_mails_in(origin, begin, line_end)
+        if header[PID_END] != NULL:
+            begin = header[PID_END - 1]
+            serving = self._serving(origin, header)
+            if serving != NULL and serving.state == OPEN:
+                self._tell_serving(serving)
+            elif serving != NULL and serving.state == CLOSED:
+                serving.state = UNKNOWN
+            if serving != NULL:
+                serving.spoke = False
+        self._write_time()
+        self._write(READ, origin, line_end - begin)
+        self._part(header[PID_END - 1], header[PID_END])
+        self._part(header[QUEUE_END - 1], header[QUEUE_END])
+        self._part(body, line_end)
+        self.buffer[self.size] = c"\n"  # behind every line: the steps rely on it
+        self.size += 1
+
+    cdef bint other(self, const byte* line, const byte* line_end, bytes block, Py_ssize_t number) except -1:
+        if not self.may_stand_alone(text_of(line, line_end)):
+            self.stopped_at = line - <const byte*>PyBytes_AS_STRING(block)
+            return False
+        self._need(16 + (line_end - line))
+        self.buffer[self.size] = ODD
+        self.size += 1
+        self._part(line, line_end)
+        return True
 
 
 cdef inline int slot_of(const byte* end) noexcept:

@@ -19,7 +19,7 @@ from pfwatch.records.time import TimeReader
 
 try:
     from pfwatch.parsing import steps
-    from pfwatch.parsing.compiled import Origin, PlainForm, PlainReader, Steps
+    from pfwatch.parsing.compiled import Effects, Origin, PlainForm, PlainReader, Recording, Steps
 except ImportError:  # built where there is a C compiler
     BUILT = False
 else:
@@ -33,15 +33,15 @@ class FastReader:
         self,
         programs: Programs,
         times: TimeReader,
-        not_plain: Callable[..., None],
+        not_plain: Callable[..., None] | None,
         tally: Callable[[], Tally],
         *,
         bare: bool,
         picky: bool,
     ) -> None:
-        """`not_plain` reads a line that is not plain; `tally` is asked for what counts are to be added to. Hits are
-        `bare` where nobody wants to know more of them than who and when. Who is `picky` wants not every line, but what
-        he gets in the order, and at the times, of all.
+        """`not_plain` reads a line that is not plain, None for who only records; `tally` is asked for what counts are
+        to be added to. Hits are `bare` where nobody wants to know more of them than who and when. Who is `picky` wants
+        not every line, but what he gets in the order, and at the times, of all.
         """
         self._bare, self._picky = bare, picky
         self._programs = programs
@@ -53,7 +53,23 @@ class FastReader:
         and of lines that are not plain. None where the form has no steps.
         """
         steps = _header_steps(form)
-        return self._reader.read(block, *steps, listener, self._bare, self._picky) if steps else None
+        effects = Effects(listener, bare=self._bare)
+        return self._reader.read(block, *steps, effects, self._picky) if steps else None
+
+    def recording(self, stands_alone: Callable[[bytes], bool]) -> "Recording":
+        """What `record` writes to. It ends at a line of another form that does not stand alone."""
+        return Recording(stands_alone)
+
+    def record(self, block: bytes, form: str, recording: "Recording") -> tuple[int, int, int, int] | None:
+        """Read a block and write down what its lines bring about; the same numbers."""
+        steps = _header_steps(form)
+        return self._reader.read(block, *steps, recording, False) if steps else None
+
+    def apply(self, effects: bytes, listener: Listener) -> tuple[int, int, int]:
+        """Let happen what was written down: how many lines are read here for that, how many of these are hits, and not
+        plain.
+        """
+        return self._reader.apply(effects, Effects(listener, bare=self._bare))
 
     def gather(self, tally: Tally) -> None:
         """Move the counts into a tally."""

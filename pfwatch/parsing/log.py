@@ -4,12 +4,14 @@ Enters: blocks of whole lines as they come from a source. Leaves: what the scann
 Whoever reads a log reads it through this; it must never know where blocks come from or who listens.
 """
 
+from collections.abc import Sequence
 from datetime import tzinfo
 
 import msgspec
 
 from pfwatch.parsing.listener import Listener
 from pfwatch.parsing.scanner import Scanner
+from pfwatch.parsing.stretch import Counts, Stretch, add_counts
 from pfwatch.parsing.tally import Tally
 from pfwatch.parsing.wanted import Wanted
 from pfwatch.records.container import ContainerLog
@@ -59,6 +61,21 @@ class LogReader:
         self._reference = reference
         for piece in self._folds.pieces(lines, reference, live=live):
             self._scanner.scan(piece, reference)
+
+    def follow(self, stretch: Stretch, reference: float) -> None:
+        """Make a stretch its own that was read apart: it follows the lines that were read."""
+        self._reference = reference
+        if stretch.latest:  # any of its lines was read
+            self._folds.leave(reference)
+            self._scanner.follow(stretch)
+        self.read(stretch.rest, reference)
+
+    def add(self, counts: Sequence[Counts], but: Sequence[Counts]) -> None:
+        """Count what was counted in stretches that were read apart, but not this."""
+        counted = Tally()
+        add_counts(counted, counts)
+        add_counts(counted, but, -1)
+        self._scanner.add(counted)
 
     def take(self, *, counts: bool = True) -> Tally:
         """As of `Scanner`."""

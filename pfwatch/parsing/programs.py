@@ -13,6 +13,8 @@ from pfwatch.parsing.wanted import Wanted
 from pfwatch.records.header import Tag, postfix_tag
 from pfwatch.records.losses import tells_losses
 
+MOST_TAGS = 1024
+"""Hosts and tags that are remembered: local programs write them, and a hostile one could make many."""
 _LOOK = 5
 """Bytes behind the first word that choose among the rules of that word: `: ` and three letters."""
 _CHOICES = 4096

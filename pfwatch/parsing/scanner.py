@@ -12,33 +12,23 @@ dictionary. What happens once in a hundred lines lives in a method of its own.
 
 import re
 from operator import length_hint
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from pfwatch.parsing.block import Pieces, cut_pattern
 from pfwatch.parsing.fast import BUILT, FastReader
 from pfwatch.parsing.hits import Hit
+from pfwatch.parsing.latest import Last, Latest
 from pfwatch.parsing.listener import Listener, Process
 from pfwatch.parsing.readings import FOREIGN, Readings
 from pfwatch.parsing.single import SingleReader
+from pfwatch.parsing.stretch import Stretch
 from pfwatch.parsing.tally import Tally
 from pfwatch.parsing.wanted import Wanted
-from pfwatch.records.header import FIRST_WORD, FORMS, LAST_REPEATED, MOST_REPEATS, Row, compile_form, row_of
+from pfwatch.records.header import FIRST_WORD, FORMS, LAST_REPEATED, MOST_REPEATS, Row, compile_form
 from pfwatch.records.time import TimeReader
 
 _MOST_LINES = 50_000
 """Plain lines whose counts are gathered at the latest."""
-
-
-class _Last(NamedTuple):
-    """The record that a `last message repeated` speaks of."""
-
-    tag: bytes
-    pid: bytes
-    body: bytes
-    queue_id: bytes
-    word: bytes
 
 
 class Scanner:
@@ -61,7 +51,6 @@ class Scanner:
         read plain lines by compiled code, which has the same result; `bare` hits may lack what nobody needs who only
         counts them; with `wanted`, tell it what that says, and pass over what does not matter for it.
         """
-        self.last_time = b""
         self._listener, self._times = listener, times
         self._every_event = every_event
         self._form = "bsd"
@@ -84,9 +73,9 @@ class Scanner:
         """Plain lines whose counts are not gathered yet."""
         self._alone = False
         """A line in another form than its block's is read as a block of its own."""
-        self._last: _Last | None = None
+        self._latest = Latest()
         self._starts: tuple[bytes, list[int]] = b"", []
-        self._repeated: tuple[bytes, int, _Last | None] = b"", 0, None
+        self._repeated: tuple[bytes, int, Last | None] = b"", 0, None
         """Block, number and record of the latest line that only repeats another."""
 
     @property
@@ -111,16 +100,16 @@ class Scanner:
 
     def newest(self) -> float | None:
         """The time of the latest record, seconds since the epoch; None before the first."""
-        moment = self._times.read(self.last_time) if self.last_time else None
+        moment = self._times.read(self._latest.time) if self._latest.time else None
         return moment.at if moment else None
 
     def state(self) -> bytes:
         """What a restart must know of the lines before, encoded."""
-        return msgspec.msgpack.encode((self._last, self.last_time))
+        return self._latest.state()
 
     def restore(self, saved: bytes) -> None:
         """Go on behind the lines that `state` speaks of."""
-        self._last, self.last_time = msgspec.msgpack.decode(saved, type=tuple[_Last | None, bytes])
+        self._latest.restore(saved)
 
     def scan(self, block: bytes, reference: float) -> None:
         """Read whole lines; `reference` is the newest moment that a record in them can have."""
@@ -132,7 +121,27 @@ class Scanner:
             block = block.replace(b"\r\n", b"\n")
         self._times.expect(reference)
         self.tally.total += self._read_all(block) if self._every_event else self._read(block)
-        self._remember(block)
+        self._latest.remember(block)
+
+    def follow(self, stretch: Stretch) -> None:
+        """Make a stretch its own that was read apart: it follows the lines that were read."""
+        if self._fast is None:
+            raise ValueError("whoever reads by Python alone reads every line himself")
+        lines, hits, others = self._fast.apply(stretch.effects, self._listener)
+        tally, foreign = self.tally, stretch.foreign
+        tally.foreign += foreign
+        tally.tallied += stretch.tallied + lines - hits - others
+        tally.events += stretch.events + hits
+        tally.total += stretch.tallied + stretch.events + foreign + lines
+        self._plain += lines - others
+        self._latest.follow(stretch.latest)
+
+    def add(self, counted: Tally) -> None:
+        """Count what was counted in stretches that were read apart."""
+        for (rule, kind), keys in counted.counts.items():
+            self.tally.add(rule, kind, keys)
+            for key, spread in counted.spread.get((rule, kind), {}).items():
+                self.tally.add_spread(rule, kind, key, spread)
 
     def _read_all(self, block: bytes) -> int:
         """Read every line by itself; gives their number."""
@@ -299,7 +308,7 @@ class Scanner:
         if repeated:
             known, line, last = self._repeated
             if known is not block or line != number - 1:  # else it repeats what the line before it repeats
-                last = self._before(block, self._start_of(block, number))
+                last = self._latest.before(block, self._start_of(block, number))
             self._repeated = block, number, last
             if last is None:
                 self._single.unread(row, "malformed", 1)
@@ -325,26 +334,3 @@ class Scanner:
         if self._starts[0] is not block:
             self._starts = block, [-1, *(found.start() for found in re.finditer(rb"\n", block))]
         return self._starts[1][number]
-
-    def _before(self, block: bytes, end: int) -> _Last | None:
-        """The record that a line repeats which stands behind the line feed at `end`."""
-        while end >= 0:
-            begin = block.rfind(b"\n", 0, end)
-            line = block[begin + 1 : end]
-            if not LAST_REPEATED.fullmatch(line):
-                row = row_of(b"\n" + line)
-                return _Last(*row[2:7]) if row else None
-            end = begin
-        return self._last
-
-    def _remember(self, block: bytes) -> None:
-        """Keep what the next block may need: the latest time, and the record that may be repeated."""
-        end = len(block) - 1
-        self._last = self._before(block, end)
-        while end >= 0:
-            begin = block.rfind(b"\n", 0, end)
-            row = row_of(b"\n" + block[begin + 1 : end])
-            if row:
-                self.last_time = row.time
-                return
-            end = begin

@@ -11,15 +11,13 @@ from pfwatch.events import Envelope, Event, Foreign, Malformed, Severity, Unsupp
 from pfwatch.parsing.fragments import untrusted
 from pfwatch.parsing.hits import SEVERITIES, TRUNCATED
 from pfwatch.parsing.listener import Listener
-from pfwatch.parsing.programs import Programs
+from pfwatch.parsing.programs import MOST_TAGS, Programs
 from pfwatch.parsing.rule import Rule
 from pfwatch.parsing.tally import Tally
 from pfwatch.parsing.wanted import Wanted
 from pfwatch.records.header import BODY, MOST_REPEATS, REPEATED, REPEATED_WORD, Row, Tag
 from pfwatch.records.time import TimeReader
 
-MOST_TAGS = 1024
-"""Hosts and tags that are remembered: local programs write them, and a hostile one could make many."""
 _BY_WORD = {word.encode(): severity for word, severity in SEVERITIES.items()}
 _NOT = (None, None)
 _NEVER_POSTFIX_COMMAND = frozenset((b"connect", b"disconnect", b"statistics", b"daemon"))

@@ -57,8 +57,7 @@ class Folds:
         self._times.expect(reference)
         stretches = self._stretches(block, reference)
         if not stretches:
-            self._pass = None
-            self._times.set_fold(second=False)
+            self.leave(reference)
             yield block
             return
         begin = 0
@@ -69,6 +68,17 @@ class Folds:
                     begin = at
                 self._times.set_fold(second=second)
         yield block[begin:]
+
+    def any_in(self, block: bytes, reference: float) -> bool:
+        """Whether lines of a block may be in such an hour."""
+        self._times.expect(reference)
+        return bool(self._stretches(block, reference))
+
+    def leave(self, reference: float) -> None:
+        """Lines were read in which there is no such hour."""
+        self._times.expect(reference)
+        self._pass = None
+        self._times.set_fold(second=False)
 
     def state(self) -> bytes | None:
         """What a restart must know; None outside of such an hour."""

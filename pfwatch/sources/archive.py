@@ -28,21 +28,25 @@ def read_file(
     cannot be opened, after all that could be read when it is damaged.
     """
     name = os.fspath(path)
-    with _open(name) as file:
+    with open_log(name) as file:
         status = os.fstat(file.fileno())
-        reference = status.st_mtime if stat.S_ISREG(status.st_mode) else now()
-        held: bytes | None = None  # until it is known whether it is the last one
-        try:
-            for lines in _whole_lines(name, file, settings):
-                if held is not None:
-                    yield Block(name, held, reference, None)
-                held = lines
-        except SourceError:
+        yield from rest_of(name, file, status.st_mtime if stat.S_ISREG(status.st_mode) else now(), settings)
+
+
+def rest_of(name: str, file: BinaryIO, reference: float, settings: SourceSettings) -> Iterator[Block]:
+    """The blocks of a finished file from where it is read on."""
+    held: bytes | None = None  # until it is known whether it is the last one
+    try:
+        for lines in _whole_lines(name, file, settings):
             if held is not None:
                 yield Block(name, held, reference, None)
-            raise
+            held = lines
+    except SourceError:
         if held is not None:
-            yield Block(name, held, reference, None, caught_up=True)
+            yield Block(name, held, reference, None)
+        raise
+    if held is not None:
+        yield Block(name, held, reference, None, caught_up=True)
 
 
 def is_compressed_file(path: str | os.PathLike[str]) -> bool:
@@ -50,7 +54,7 @@ def is_compressed_file(path: str | os.PathLike[str]) -> bool:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - the path stays as it was given
             return False
-        with _open(os.fspath(path)) as file:
+        with open_log(os.fspath(path)) as file:
             return is_compressed(file.read(LONGEST_MAGIC))
     except (SourceError, OSError, ValueError):
         return False
@@ -64,7 +68,8 @@ def read_stream(
         yield Block(name, lines, reference, None)
 
 
-def _open(name: str) -> BinaryIO:
+def open_log(name: str) -> BinaryIO:
+    """A file to read. Raises SourceError."""
     try:
         return open(name, "rb", buffering=0)  # noqa: PTH123 - the path stays as it was given
     except OSError as error:

@@ -14,7 +14,7 @@ from pfwatch.sessions import Sessions
 from tests.samples.logs import REFERENCE, VERSIONS, counters_of, logs, richest_mix
 
 if BUILT:
-    from pfwatch.parsing.compiled import Origin, PlainReader, Steps
+    from pfwatch.parsing.compiled import Effects, Origin, PlainReader, Steps
 
 pytestmark = pytest.mark.skipif(not BUILT, reason="the compiled reader is not built: there was no C compiler")
 HEAD = b"Nov 22 10:27:54 mx1 postfix/smtpd[767]: "
@@ -150,7 +150,7 @@ def test_a_block_without_its_line_feeds_is_refused(block: bytes) -> None:
     reader = PlainReader(lambda _text: nobody, print, print, lambda _text: None)
     steps = Steps(Program(b"x"))
     with pytest.raises(ValueError, match="line feed"):
-        reader.read(block, steps, steps, steps, Sessions(), False, False)
+        reader.read(block, steps, steps, steps, Effects(Sessions(), bare=False), False)
 
 
 def test_the_last_line_may_lack_its_line_feed() -> None:

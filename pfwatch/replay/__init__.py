@@ -29,6 +29,7 @@ from pfwatch.parsing.wanted import Wanted
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.position import Block
 from pfwatch.records.time import stamp
+from pfwatch.replay.ahead import is_worth_it, read_ahead
 from pfwatch.sessions import Sessions
 from pfwatch.sessions.needs import needed
 from pfwatch.sources.archive import is_compressed_file, read_file, read_stream
@@ -103,7 +104,7 @@ def blocks(
     for path in paths:
         if path == STANDARD_INPUT:
             yield from read_stream(sys.stdin.buffer, settings, reference=time.time())
-        elif path.startswith(JOURNAL) or is_journal(path):
+        elif not is_file(path):
             journal = JournalSettings(directory=path.removeprefix(JOURNAL) or None, dovecot=dovecot)
             read = partial(read_journal, msgspec.structs.replace(settings, journal=journal))
             yield from read_beside(read, journal.name, say)
@@ -111,6 +112,11 @@ def blocks(
             yield from read_beside(lambda _say, path=path: read_file(path, settings), path, say)  # type: ignore[misc]
         else:
             yield from read_file(path, settings)
+
+
+def is_file(path: str) -> bool:
+    """Whether it is neither standard input nor a journal."""
+    return path != STANDARD_INPUT and not path.startswith(JOURNAL) and not is_journal(path)
 
 
 def replay(
@@ -127,9 +133,15 @@ def replay(
     _look_seldom_for_garbage()
     pipeline = Pipeline(settings, whole=False)
     summary = _Summary(settings)
-    for block in blocks(paths, source, dovecot=settings.dovecot, say=say):
-        summary.add(pipeline.feed(block.data, block.source, block.reference))
-        progress(block.source, len(block.data))
+    for path in paths:
+        if is_file(path) and is_worth_it(path):
+            for outcome, size in read_ahead(path, pipeline, settings, source):
+                summary.add(outcome)
+                progress(path, size)
+            continue
+        for block in blocks([path], source, dovecot=settings.dovecot, say=say):
+            summary.add(pipeline.feed(block.data, block.source, block.reference))
+            progress(block.source, len(block.data))
     summary.add(pipeline.finish())
     return summary.report()
 
@@ -206,9 +218,7 @@ def size_of(paths: Iterable[str]) -> int | None:
     """Bytes in these files together, None where that cannot be known (standard input, compressed files, journals)."""
     size = 0
     for path in paths:
-        if path == STANDARD_INPUT or Path(path).suffix in {".gz", ".bz2", ".xz", ".zst"}:
-            return None
-        if path.startswith(JOURNAL) or is_journal(path):
+        if not is_file(path) or Path(path).suffix in {".gz", ".bz2", ".xz", ".zst"}:
             return None
         try:
             size += Path(path).stat().st_size
