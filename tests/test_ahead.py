@@ -67,6 +67,19 @@ def test_sessions_go_on_from_file_to_file(tmp_path: Path, cores: Callable[[int],
     assert report(first, second) == alone
 
 
+def test_more_stretches_than_the_queue_has_room_for(
+    tmp_path: Path, cores: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mail.log"
+    path.write_bytes(b"".join(generate(20_000, "normal", 2)))
+    monkeypatch.setattr(ahead, "STRETCH", 150)
+    cores(1)
+    alone, sizes = report(path), list[int]()
+    cores(3)
+    assert report(path, progress=lambda _source, size: sizes.append(size)) == alone
+    assert len(sizes) > 8_000
+
+
 def test_full_tables_make_room_alike(
     tmp_path: Path, cores: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

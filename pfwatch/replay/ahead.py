@@ -3,8 +3,8 @@
 Enters: a path and a pipeline. Leaves: what came of each stretch, in their order: the same as if one process had read
 it. Only `replay` imports this; it must never know what a line says.
 
-The others are forked, read the file themselves and send back what a stretch brings about, a tenth of its size. Where
-they are behind, this process reads a stretch itself.
+The others are forked, read the file themselves and send back what a stretch brings about, a tenth of its size. All take
+their stretches from one queue. Where this process would have to wait it takes one, too, and reads it in its turn.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ import fcntl
 import os
 import select
 import signal
+import socket
 import struct
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from io import FileIO
 from itertools import islice
-from typing import BinaryIO, TypeVar
 
 import msgspec
 
@@ -33,17 +33,17 @@ STRETCH = 512 << 10
 """Bytes of a stretch, so that what several bring about finds room in a pipe."""
 _MOST_OTHERS = 3
 """This process has nearly half of the work, however many help."""
-_AHEAD = 4
-"""Stretches that a process is told of before it has read the first of them."""
 _PIPE = 1 << 20
-"""Bytes that a pipe is to hold: what everybody may ask for."""
-_ORDER = struct.Struct("<QQ")
+"""Bytes that a pipe is to hold: what everybody may ask for. So far may each of the others be ahead."""
+_TASK = struct.Struct("<QII")
+"""In the queue: where a range begins, its bytes, and its number. The size divides that of a page, so that none is ever
+cut in two.
+"""
 _LENGTH = struct.Struct("<I")
-_COUNT = Range(0, 0)
-"""Asks for the counts."""
 
 
 class _Came(msgspec.Struct, tag="came"):
+    number: int
     stretch: Stretch
     size: int
 
@@ -58,7 +58,6 @@ class _Failed(msgspec.Struct, tag="failed"):
 
 
 _Answer = _Came | _Counted | _Failed
-A = TypeVar("A", _Came, _Counted)
 
 
 def is_worth_it(path: str) -> bool:
@@ -70,18 +69,24 @@ def read_ahead(
     path: str, pipeline: Pipeline, settings: Settings, source: SourceSettings
 ) -> Iterator[tuple[Outcome, int]]:
     """What came of each stretch of a file, and its bytes. Raises SourceError."""
+
+    def reader() -> StretchReader:
+        return StretchReader(settings.zone, settings.year, dovecot=settings.dovecot)
+
     with contextlib.ExitStack() as open_ones:
         file = open_ones.enter_context(contextlib.closing(RangedFile(path, source)))
+        queue = open_ones.enter_context(contextlib.closing(_Queue(file.ranges(STRETCH))))
+        queue.take()  # this process begins while the others start
         others: list[_Other] = []
-        again = StretchReader(settings.zone, settings.year, dovecot=settings.dovecot)
         with contextlib.suppress(OSError):  # so many processes are not allowed: it takes longer
             for _ in range(min(_cores() - 1, _MOST_OTHERS)):
-                reader = StretchReader(settings.zone, settings.year, dovecot=settings.dovecot)
-                others.append(open_ones.enter_context(contextlib.closing(_Other(file, reader))))
-        end = 0
-        for part, other in _shared_out(file.ranges(STRETCH), others):
+                other = open_ones.enter_context(contextlib.closing(_Other(file, queue, reader())))
+                others.append(other)
+        again, end = reader(), 0
+        answers = _Answers(path, others, queue)
+        for number, part in queue.all():
             end = part.end
-            came = other.answer(_Came) if other else None
+            came = answers.wait_for(number)
             if came and pipeline.has_room(came.stretch):
                 yield pipeline.follow(came.stretch, path, file.reference), came.size
                 continue
@@ -89,10 +94,7 @@ def read_ahead(
             if came:  # count as the other process has counted them
                 again.read(lines, file.reference)
             yield pipeline.feed(lines, path, file.reference), len(lines)
-        for other in others:
-            other.order(_COUNT)
-        counts = [one for other in others for one in other.answer(_Counted).every]
-        pipeline.add(path, counts, but=again.counts())
+        pipeline.add(path, answers.counts(), but=again.counts())
         for block in file.rest(end):
             yield pipeline.feed(block.data, path, block.reference), len(block.data)
 
@@ -101,84 +103,144 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _shared_out(ranges: Iterator[Range], others: "list[_Other]") -> "Iterator[tuple[Range, _Other | None]]":
-    """Every range in its turn and who reads it, None: this process. The others were told of theirs before."""
-    coming: deque[tuple[Range, _Other | None]] = deque()
-    coming.extend((part, None) for part in islice(ranges, 1))  # the others begin meanwhile
-    while True:
-        for other in sorted(others, key=lambda one: one.told):
-            for part in islice(ranges, _AHEAD - other.told):
-                other.order(part)
-                coming.append((part, other))
-        if not others:
-            coming.extend((part, None) for part in islice(ranges, 1))
-        if not coming:
-            return
-        part, who = coming.popleft()
-        if who is not None and not who.has_answered():  # they are behind
-            coming.extend((own, None) for own in islice(ranges, 1))
-        yield part, who
+class _Queue:
+    """Ranges that nobody has taken yet, for whoever is free. No process has to be woken for each."""
+
+    def __init__(self, ranges: Iterator[Range]) -> None:
+        self._ranges = ranges
+        self._parts: list[Range] = []
+        """Every range that was put in."""
+        self.mine: set[int] = set()
+        """The numbers of those that this process has taken."""
+        self._inlet, self.outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._unsent = b""
+        self._fill()
+
+    def all(self) -> Iterator[tuple[int, Range]]:
+        """Every range with its number."""
+        number = 0
+        while number < len(self._parts):
+            yield number, self._parts[number]
+            number += 1
+            self._fill()
+
+    def take(self) -> bool:
+        """Take the next range for this process, if there is one."""
+        with contextlib.suppress(BlockingIOError):
+            task = self.outlet.recv(_TASK.size, socket.MSG_DONTWAIT)
+            if task:
+                self.mine.add(_TASK.unpack(task)[2])
+                return True
+        return False
+
+    def close(self) -> None:
+        """Close it in this process."""
+        self._inlet.close()
+        self.outlet.close()
+
+    def close_inlet(self) -> None:
+        """In another process: or it would never see that the queue has an end."""
+        self._inlet.close()
+
+    def _fill(self) -> None:
+        """Put in as many as there is room for; behind the last one comes the end."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                if not self._unsent:
+                    parts = list(islice(self._ranges, 256))
+                    if not parts:
+                        self._inlet.shutdown(socket.SHUT_WR)
+                        return
+                    first = len(self._parts)
+                    self._parts += parts
+                    self._unsent = b"".join(
+                        _TASK.pack(part.begin, part.end - part.begin, first + number)
+                        for number, part in enumerate(parts)
+                    )
+                self._unsent = self._unsent[self._inlet.send(self._unsent, socket.MSG_DONTWAIT) :]
+
+
+class _Answers:
+    """What the others have read, by number."""
+
+    def __init__(self, name: str, others: "Sequence[_Other]", queue: _Queue) -> None:
+        self._name, self._queue = name, queue
+        self._streams = [other.stream for other in others]
+        self._decode = msgspec.msgpack.Decoder(_Answer).decode
+        self._came: dict[int, _Came] = {}
+        self._counts: list[Counts] = []
+
+    def wait_for(self, number: int) -> _Came | None:
+        """What came of the range with this number; None where this process has taken it. Raises SourceError."""
+        may_take = True
+        while number not in self._came:
+            if number in self._queue.mine:
+                return None
+            ready = select.select(self._streams, [], [], 0)[0]
+            if not ready and may_take:  # they are behind
+                may_take = self._queue.take() and not self._streams
+                continue
+            for stream in ready or select.select(self._streams, [], [])[0]:
+                self._read(stream)
+        return self._came.pop(number)
+
+    def counts(self) -> list[Counts]:
+        """What all of them have counted, behind the last range. Raises SourceError."""
+        while self._streams:
+            for stream in select.select(self._streams, [], [])[0]:
+                self._read(stream)
+        return self._counts
+
+    def _read(self, stream: FileIO) -> None:
+        (size,) = _LENGTH.unpack(self._exactly(stream, _LENGTH.size))
+        match self._decode(self._exactly(stream, size)):
+            case _Came() as came:
+                self._came[came.number] = came
+            case _Counted(every):
+                self._counts += every
+                self._streams.remove(stream)
+            case _Failed(path, message):
+                raise SourceError(path, message)
+
+    def _exactly(self, stream: FileIO, size: int) -> bytes:
+        pieces = []
+        while size:
+            piece = stream.read(size)
+            if not piece:
+                raise SourceError(self._name, "a process that read it was killed; everything up to there was read")
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
 
 
 class _Other:
-    """Another process, which reads the ranges that it is told of."""
+    """Another process, which reads ranges from the queue until it is at its end."""
 
-    def __init__(self, file: RangedFile, reader: StretchReader) -> None:
-        self._name = file.name
-        self.told = 0
-        """Ranges that it was told of and has not answered."""
-        orders, self._orders = os.pipe()
-        self._answers, answers = os.pipe()
+    def __init__(self, file: RangedFile, queue: _Queue, reader: StretchReader) -> None:
+        outlet, inlet = os.pipe()
         with contextlib.suppress(OSError):  # it waits more often then
-            fcntl.fcntl(answers, fcntl.F_SETPIPE_SZ, _PIPE)
+            fcntl.fcntl(inlet, fcntl.F_SETPIPE_SZ, _PIPE)
         try:
             self._child = os.fork()
         except OSError:
-            for end in (orders, self._orders, self._answers, answers):
-                os.close(end)
+            os.close(outlet)
+            os.close(inlet)
             raise
         if self._child == 0:
-            os.close(self._orders)
-            os.close(self._answers)
-            _work(file, reader, orders, answers)
-        os.close(orders)
-        os.close(answers)
-        self._stream: BinaryIO = os.fdopen(self._answers, "rb")
-        self._decode = msgspec.msgpack.Decoder(_Answer).decode
-
-    def order(self, part: Range) -> None:
-        """Let it read a range, or give its counts."""
-        self.told += 1
-        with contextlib.suppress(BrokenPipeError):  # whoever waits for its answer says so
-            os.write(self._orders, _ORDER.pack(*part))
-
-    def has_answered(self) -> bool:
-        """Whether there is something of an answer."""
-        return bool(select.select([self._stream], [], [], 0)[0])
-
-    def answer(self, kind: type[A]) -> A:
-        """The next answer. Raises SourceError."""
-        self.told -= 1
-        head = self._stream.read(_LENGTH.size)
-        data = self._stream.read(*_LENGTH.unpack(head)) if len(head) == _LENGTH.size else b""
-        if len(head) < _LENGTH.size or len(data) < _LENGTH.unpack(head)[0]:
-            raise SourceError(self._name, "a process that read it was killed; everything up to there was read")
-        answer = self._decode(data)
-        if isinstance(answer, _Failed):
-            raise SourceError(answer.path, answer.message)
-        if not isinstance(answer, kind):
-            raise TypeError(f"{answer!r} is no {kind.__name__}")
-        return answer
+            os.close(outlet)
+            queue.close_inlet()
+            _work(file, queue.outlet, reader, inlet)
+        os.close(inlet)
+        self.stream = FileIO(outlet)  # whatever is there is to be seen by `select`
 
     def close(self) -> None:
         """End it: it has nothing to lose."""
-        os.close(self._orders)
-        self._stream.close()
+        self.stream.close()
         os.kill(self._child, signal.SIGKILL)
         os.waitpid(self._child, 0)
 
 
-def _work(file: RangedFile, reader: StretchReader, orders: int, answers: int) -> None:
+def _work(file: RangedFile, queue: socket.socket, reader: StretchReader, inlet: int) -> None:
     """The other process's whole life. It leaves without a word and without what its parent would do at its end."""
     encode = msgspec.msgpack.encode
 
@@ -188,15 +250,13 @@ def _work(file: RangedFile, reader: StretchReader, orders: int, answers: int) ->
         stream.flush()
 
     try:
-        with os.fdopen(orders, "rb") as told, os.fdopen(answers, "wb") as stream:
+        with os.fdopen(inlet, "wb") as stream:
             try:
-                while order := told.read(_ORDER.size):
-                    part = Range(*_ORDER.unpack(order))
-                    if part == _COUNT:
-                        tell(_Counted(reader.counts()))
-                        continue
-                    lines = file.read(part)
-                    tell(_Came(reader.read(lines, file.reference), len(lines)))
+                while task := queue.recv(_TASK.size):
+                    begin, size, number = _TASK.unpack(task)
+                    lines = file.read(Range(begin, begin + size))
+                    tell(_Came(number, reader.read(lines, file.reference), len(lines)))
+                tell(_Counted(reader.counts()))
             except SourceError as error:
                 tell(_Failed(error.path, error.message))
     finally:
