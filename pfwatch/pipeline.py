@@ -71,16 +71,24 @@ class Pipeline:
     """Every source of one pfwatch, read into one story."""
 
     def __init__(
-        self, settings: Settings, *, keep: bool = False, every_event: bool = False, whole: bool = True
+        self,
+        settings: Settings,
+        *,
+        keep: bool = False,
+        every_event: bool = False,
+        whole: bool = True,
+        metrics: bool = True,
     ) -> None:
         """With `keep`, changes are collected for `drain`; with `every_event`, lines that only count are events, too;
-        without `whole`, incidents are known by number and time alone, which suffices for a subject line.
+        without `whole`, incidents are known by number and time alone, which suffices for a subject line; without
+        `metrics`, nobody asks for the counters, and what each block brings is not added to them.
         """
         self.counters = Counters()
         self._settings = settings
         self._keep = keep
         self._every_event = every_event
         self._whole = whole
+        self._metrics = metrics
         self._sessions = Sessions(keep=keep)
         self._logs: dict[str, LogReader] = {}
         self._detector = Detector(settings.detection, keep=keep, texts=whole)
@@ -222,7 +230,8 @@ class Pipeline:
                 number, changes = detector.count_hits(events, number, self._wake_at)
             else:
                 outcome.built.append(one)
-                record(self.counters, one)
+                if self._metrics:
+                    record(self.counters, one)
                 changes = detector.feed(one)
                 number += 1
             if changes:
@@ -250,7 +259,7 @@ class Pipeline:
     def _count(self, source: str, log: LogReader, outcome: Outcome) -> None:
         """Add a block's lines to the counters."""
         tally, counters = outcome.tally, self.counters
-        if tally is None:
+        if tally is None or not self._metrics:
             return
         count(self.counters, tally)
         for (tag, severity), weight in tally.unread.items():
@@ -270,7 +279,8 @@ class Pipeline:
         gathered = Tally()
         for log in self._logs.values():
             tally = log.take()
-            count(self.counters, tally)
+            if self._metrics:
+                count(self.counters, tally)
             gathered.total += tally.total
             for fate, lines in tally.fates().items():
                 setattr(gathered, fate, getattr(gathered, fate) + lines)
@@ -280,6 +290,8 @@ class Pipeline:
 
     def _note(self, outcome: Outcome) -> None:
         """Count incidents and what was not told."""
+        if not self._metrics:
+            return
         counters = self.counters
         for change in outcome.changes:
             if change.what == "opened":
