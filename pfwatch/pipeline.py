@@ -98,7 +98,10 @@ class Pipeline:
         self._saved_logs: dict[bytes, bytes] = {}
         self._released: dict[bytes, bytes | None] = {}
         """States of logs that are gone since the last `drain`; None: not to be kept."""
+        self._tell_at = _NEVER
+        """The planner's next deadline."""
         self._wake_at = _NEVER
+        """A moment before which nothing is due."""
 
     def feed(self, block: bytes, source: str, reference: float, clock: float | None = None) -> Outcome:
         """Read whole lines of a source.
@@ -200,7 +203,7 @@ class Pipeline:
         self._detector.restore(saved)
         self._planner.restore(saved.get("planner", {}))
         self._saved_logs = dict(saved.get("log", {}))
-        self._wake_at = 0.0
+        self._tell_at, self._wake_at = self._planner.next_deadline(), 0.0
 
     def _log(self, source: str) -> LogReader:
         log = self._logs.get(source)
@@ -235,26 +238,29 @@ class Pipeline:
                 changes = detector.feed(one)
                 number += 1
             if changes:
-                outcome.changes += changes
-                outcome.notifications += self._planner.feed(changes, clock)
-                self._wake_at = min(detector.next_deadline(), self._planner.next_deadline())
+                self._take(changes, outcome, clock)
+                self._wake_at = min(detector.next_deadline(), self._tell_at)
 
     def _pass_time(self, now: float, outcome: Outcome, clock: float | None) -> None:
         """Let the deadlines up to `now` happen, each in its turn."""
         detector, planner = self._detector, self._planner
-        ends, tells = detector.next_deadline(), planner.next_deadline()
-        while (due := min(ends, tells)) <= now and due < _NEVER:
+        ends = detector.next_deadline()
+        while (due := min(ends, self._tell_at)) <= now and due < _NEVER:
             if ends <= due:
                 changes = detector.tick(due)
                 if changes:
-                    outcome.changes += changes
-                    outcome.notifications += planner.feed(changes, clock)
-                    tells = planner.next_deadline()
+                    self._take(changes, outcome, clock)
                 ends = detector.next_deadline()
-            if tells <= due:
+            if self._tell_at <= due:
                 outcome.notifications += planner.tick(due, clock)
-                tells = planner.next_deadline()
+                self._tell_at = planner.next_deadline()
         self._wake_at = due
+
+    def _take(self, changes: Sequence[Change], outcome: Outcome, clock: float | None) -> None:
+        """Take what happened to incidents."""
+        outcome.changes += changes
+        outcome.notifications += self._planner.feed(changes, clock)
+        self._tell_at = self._planner.next_deadline()
 
     def _count(self, source: str, log: LogReader, outcome: Outcome) -> None:
         """Add a block's lines to the counters."""
