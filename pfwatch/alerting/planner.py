@@ -194,7 +194,7 @@ class Planner:
 
     def _decide(self, incident: Incident, key: Key, told: Told | None, at: float, clock: float | None) -> Verdict:
         """Decide, and count why somebody is not told."""
-        quiet_until = self._plan.cooling.get(" ".join(key), 0.0)
+        quiet_until = self._plan.cooling.get(" ".join(key), 0.0) if told is None else 0.0
         rule = self._detector.rule(key[0])
         verdict = decide(incident, told, self._settings, rule, at, clock=clock, quiet_until=quiet_until)
         if verdict not in TELL and verdict != "unwanted":

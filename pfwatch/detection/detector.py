@@ -87,13 +87,13 @@ class Detector:
         client = event.client
         if client is None or client.ip is None:
             return _NOTHING
-        changes: Sequence[Change] = _NOTHING
+        changes: list[Change] = []
         for watched, weigh, facts in wanted:
             weight = weigh(event)
             if weight:
                 subject = watched.subject(client.ip)
                 if subject is not None:
-                    changes = [*changes, *self._count(watched, subject, event, weight, facts)]
+                    self._count(watched, subject, event, weight, facts, changes)
         return changes
 
     def count_hits(self, events: list[Any], begin: int, until: float) -> tuple[int, Sequence[Change]]:
@@ -109,17 +109,19 @@ class Detector:
 
     def tick(self, now: float) -> list[Change]:
         """End the incidents that have been quiet for a whole window by `now`."""
-        changes, ends = list[Change](), self._ends
+        changes: list[Change] = []
+        ends = self._ends
         while (at := ends.next()) <= now and at < NEVER:
             for key in ends.take():
                 row = self._open.get(key)
                 if row is None:  # dropped meanwhile
                     continue
-                end = row.last + self._watched[key[0]].numbers.window
+                watched = self._watched[key[0]]
+                end = row.last + watched.numbers.window
                 if end > at:  # back in line: another one may end before it
                     ends.add(end, key)
                 else:
-                    changes.append(self._end(key, row, end))
+                    changes.append(self._end(watched, key, row, end))
         return changes
 
     def next_deadline(self) -> float:
@@ -213,27 +215,31 @@ class Detector:
     def look(self, rows: Rows, row: Row, at: float) -> Sequence[Change]:
         """What the latest hit or event of a subject changed."""
         watched = self._watched[rows.rule]
-        numbers, key, watch = watched.numbers, (watched.name, row.subject), watched.settled(row)
+        numbers, watch = watched.numbers, watched.settled(row)
         what: Literal["opened", "grew"] | None = None
         if watch.opened is None:
             if watch.count >= numbers.threshold:
                 what = "opened"
-                watch.open(watched.name, row.subject, at)
-                self._open[key] = row
-                row.held, row.bare = True, not self._texts
-                watched.open += 1
-                self._ends.add(at + numbers.window, key)
+                self._begin(watched, row, watch, at)
         elif watch.mark is not None and watch.count >= watch.mark:
             what = "grew"
             watch.mark = None
         row.left = watch.room(numbers.threshold)
-        return (Change(what, key, at, watched.outline(row.subject, watch)),) if what else _NOTHING
+        if what is None:
+            return _NOTHING
+        return (Change(what, (watched.name, row.subject), at, watched.outline(row.subject, watch)),)
 
     def _count(
-        self, watched: Watched, subject: str, event: Any, weight: int, facts: Callable[[Any], Facts]
-    ) -> Sequence[Change]:
+        self,
+        watched: Watched,
+        subject: str,
+        event: Any,
+        weight: int,
+        facts: Callable[[Any], Facts],
+        changes: list[Change],
+    ) -> None:
         envelope, rows = event.envelope, watched.rows
-        row, changes = rows.of_subject.get(subject), list[Change]()
+        row = rows.of_subject.get(subject)
         if row is None:
             changes += self._make_room(watched, envelope.at)
             row = rows.add(subject, watched.numbers.threshold, Watch(envelope.host))
@@ -249,7 +255,6 @@ class Detector:
         changes += self.look(rows, row, envelope.at)
         if self._hits.room <= 0:
             self._pack()
-        return changes
 
     def _make_room(self, watched: Watched, at: float) -> Sequence[Change]:
         """Where there is no room for another subject, give up the one that was quiet longest, with its incident."""
@@ -298,12 +303,18 @@ class Detector:
         for watched in self._watched.values():
             yield from (row.watch for row in watched.rows if row.watch is not None)
 
-    def _end(self, key: Key, row: Row, at: float) -> Change:
-        rule, subject = key
-        watched = self._watched[rule]
+    def _begin(self, watched: Watched, row: Row, watch: Watch, at: float) -> None:
+        key = watched.name, row.subject
+        watch.open(*key, at)
+        self._open[key] = row
+        row.held, row.bare = True, not self._texts
+        watched.open += 1
+        self._ends.add(at + watched.numbers.window, key)
+
+    def _end(self, watched: Watched, key: Key, row: Row, at: float) -> Change:
         del self._open[key]
         watched.open -= 1
         watched.rows.drop(row)
-        watch = watched.take(row)
+        subject, watch = row.subject, watched.take(row)
         whole = Whole(partial(watched.whole, subject, watch, at)) if self._texts else None
         return Change("ended", key, at, watched.outline(subject, watch, at), whole)

@@ -41,6 +41,7 @@ class Ends:
     def take(self) -> list[Key]:
         """Remove those of the earliest moment."""
         keys = self._keys.pop(heapq.heappop(self._moments))
-        keys.sort()
+        if len(keys) > 1:
+            keys.sort()
         self._number -= len(keys)
         return keys
