@@ -72,16 +72,24 @@ class Pipeline:
     """Every source of one pfwatch, read into one story."""
 
     def __init__(
-        self, settings: Settings, *, keep: bool = False, every_event: bool = False, whole: bool = True
+        self,
+        settings: Settings,
+        *,
+        keep: bool = False,
+        every_event: bool = False,
+        whole: bool = True,
+        metrics: bool = True,
     ) -> None:
         """With `keep`, changes are collected for `drain`; with `every_event`, lines that only count are events, too;
-        without `whole`, incidents are known by number and time alone, which suffices for a subject line.
+        without `whole`, incidents are known by number and time alone, which suffices for a subject line; without
+        `metrics`, nobody asks for the counters, and what each block brings is not added to them.
         """
         self.counters = Counters()
         self._settings = settings
         self._keep = keep
         self._every_event = every_event
         self._whole = whole
+        self._metrics = metrics
         self._sessions = Sessions(keep=keep)
         self._logs: dict[str, LogReader] = {}
         self._detector = Detector(settings.detection, keep=keep, texts=whole)
@@ -91,7 +99,10 @@ class Pipeline:
         self._saved_logs: dict[bytes, bytes] = {}
         self._released: dict[bytes, bytes | None] = {}
         """States of logs that are gone since the last `drain`; None: not to be kept."""
+        self._tell_at = _NEVER
+        """The planner's next deadline."""
         self._wake_at = _NEVER
+        """A moment before which nothing is due."""
 
     def feed(self, block: bytes, source: str, reference: float, clock: float | None = None) -> Outcome:
         """Read whole lines of a source.
@@ -202,7 +213,7 @@ class Pipeline:
         self._detector.restore(saved)
         self._planner.restore(saved.get("planner", {}))
         self._saved_logs = dict(saved.get("log", {}))
-        self._wake_at = 0.0
+        self._tell_at, self._wake_at = self._planner.next_deadline(), 0.0
 
     def _log(self, source: str) -> LogReader:
         log = self._logs.get(source)
@@ -243,35 +254,39 @@ class Pipeline:
                 number, changes = detector.count_hits(events, number, self._wake_at)
             else:
                 outcome.built.append(one)
-                record(self.counters, one)
+                if self._metrics:
+                    record(self.counters, one)
                 changes = detector.feed(one)
                 number += 1
             if changes:
-                outcome.changes += changes
-                outcome.notifications += self._planner.feed(changes, clock)
-                self._wake_at = min(detector.next_deadline(), self._planner.next_deadline())
+                self._take(changes, outcome, clock)
+                self._wake_at = min(detector.next_deadline(), self._tell_at)
 
     def _pass_time(self, now: float, outcome: Outcome, clock: float | None) -> None:
         """Let the deadlines up to `now` happen, each in its turn."""
         detector, planner = self._detector, self._planner
-        ends, tells = detector.next_deadline(), planner.next_deadline()
-        while (due := min(ends, tells)) <= now and due < _NEVER:
+        ends = detector.next_deadline()
+        while (due := min(ends, self._tell_at)) <= now and due < _NEVER:
             if ends <= due:
                 changes = detector.tick(due)
                 if changes:
-                    outcome.changes += changes
-                    outcome.notifications += planner.feed(changes, clock)
-                    tells = planner.next_deadline()
+                    self._take(changes, outcome, clock)
                 ends = detector.next_deadline()
-            if tells <= due:
+            if self._tell_at <= due:
                 outcome.notifications += planner.tick(due, clock)
-                tells = planner.next_deadline()
+                self._tell_at = planner.next_deadline()
         self._wake_at = due
+
+    def _take(self, changes: Sequence[Change], outcome: Outcome, clock: float | None) -> None:
+        """Take what happened to incidents."""
+        outcome.changes += changes
+        outcome.notifications += self._planner.feed(changes, clock)
+        self._tell_at = self._planner.next_deadline()
 
     def _count(self, source: str, log: LogReader, outcome: Outcome) -> None:
         """Add a block's lines to the counters."""
         tally, counters = outcome.tally, self.counters
-        if tally is None:
+        if tally is None or not self._metrics:
             return
         count(self.counters, tally)
         for (tag, severity), weight in tally.unread.items():
@@ -291,7 +306,8 @@ class Pipeline:
         gathered = Tally()
         for log in self._logs.values():
             tally = log.take()
-            count(self.counters, tally)
+            if self._metrics:
+                count(self.counters, tally)
             gathered.total += tally.total
             for fate, lines in tally.fates().items():
                 setattr(gathered, fate, getattr(gathered, fate) + lines)
@@ -301,6 +317,8 @@ class Pipeline:
 
     def _note(self, outcome: Outcome) -> None:
         """Count incidents and what was not told."""
+        if not self._metrics:
+            return
         counters = self.counters
         for change in outcome.changes:
             if change.what == "opened":

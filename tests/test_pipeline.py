@@ -324,3 +324,17 @@ def test_without_their_texts_the_story_of_incidents_is_the_same(subjects: int) -
         told.append((heard, pipeline.counters.shown().counters))
     assert told[0] == told[1]
     assert len(told[0][0]) > 300
+
+
+def test_without_metrics_the_story_is_the_same_and_nothing_is_counted() -> None:
+    story = b"".join(generate(3_000, "attack", seed=3)) + b"".join(logs("3.10").values())
+    with_them, without = Pipeline(SETTINGS), Pipeline(SETTINGS, metrics=False)
+    for one, other in (
+        (with_them.feed(story, "log", REFERENCE), without.feed(story, "log", REFERENCE)),
+        (with_them.finish(), without.finish()),
+    ):
+        assert (one.built, one.changes, one.notifications) == (other.built, other.changes, other.notifications)
+        assert one.tally == other.tally
+    untouched = Pipeline(SETTINGS).counters
+    assert without.counters.shown() == untouched.shown() != with_them.counters.shown()
+    assert without.counters.gauges() == untouched.gauges() != with_them.counters.gauges()

@@ -54,11 +54,13 @@ def decide(
     """Decide at `now`, the records' time; `clock` is the wall's where it is known, `quiet_until` the cooldown's end."""
     if rule.simulate:
         return "simulated"
-    if any(_matches(silence, incident, now) for silence in settings.silences):
-        return "silenced"
+    for silence in settings.silences:
+        if _matches(silence, incident, now):
+            return "silenced"
     if told is not None and incident.ended is not None:
         return "resolved" if settings.send_resolved else "unwanted"
-    if max(now, clock or now) - incident.last > settings.max_alert_age:
+    age = (clock if clock and clock > now else now) - incident.last
+    if age > settings.max_alert_age:
         return "too_old"
     if told is None:
         return "cooldown" if incident.first < quiet_until else "first"

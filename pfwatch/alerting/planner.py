@@ -9,7 +9,7 @@ from itertools import takewhile
 
 import msgspec
 
-from pfwatch.alerting.decide import TELL, Told, decide
+from pfwatch.alerting.decide import TELL, Told, Verdict, decide
 from pfwatch.alerting.notification import Notification, Reason
 from pfwatch.alerting.settings import AlertSettings
 from pfwatch.detection.change import Change, Key
@@ -70,15 +70,18 @@ class Planner:
 
     def next_deadline(self) -> float:
         """When something is due by waiting, seconds since the epoch; infinity for never."""
-        oldest = next(iter(self._plan.told.values()), None)  # who was told longest ago stands first
-        repeat = oldest[1].at + self._settings.repeat_interval if oldest else _NEVER
-        return min(self._plan.group_at, self._plan.digest_at, repeat)
+        plan = self._plan
+        due = min(plan.group_at, plan.digest_at)
+        for _, told in plan.told.values():
+            repeat = told.at + self._settings.repeat_interval
+            return min(due, repeat)  # who was told longest ago stands first
+        return due
 
     def feed(self, changes: Sequence[Change], clock: float | None) -> list[Notification]:
         """Take what happened to incidents."""
         made: list[Notification] = []
+        self._changed = self._changed or bool(changes)
         for change in changes:
-            self._changed = True
             if change.what == "opened":
                 self._opened(change)
             elif change.what == "grew":
@@ -148,11 +151,13 @@ class Planner:
             plan.ended[incident.id] = change.whole() if change.whole and self._shown else incident
             return []
         made: list[Notification] = []
-        if incident.id in plan.told:
-            whole = change.whole if self._settings.send_resolved and self._shown else None
-            plan.ended[incident.id] = whole() if whole else incident
-            made = self._tell({incident.id: change.key}, change.at, clock)
-            plan.told.pop(incident.id, None)
+        known = plan.told.get(incident.id)
+        if known:
+            verdict = self._decide(incident, change.key, known[1], change.at, clock)
+            if verdict in TELL:
+                whole = change.whole() if change.whole and self._shown else incident
+                made = self._notify([(whole, change.key, verdict)], change.at, digest=False)
+            del plan.told[incident.id]
         plan.ended.pop(incident.id, None)
         self._cool(change.key, change.at)
         return made
@@ -175,27 +180,26 @@ class Planner:
                 continue
             told = plan.told[id_][1] if id_ in plan.told else None
             # What waits for a digest is old by design; it was fresh when it opened.
-            moment = incident.last if digest else at
-            verdict = decide(
-                incident,
-                told,
-                self._settings,
-                self._detector.rule(key[0]),
-                moment,
-                clock=None if digest else clock,
-                quiet_until=plan.cooling.get(" ".join(key), 0.0),
-            )
+            moment, wall = (incident.last, None) if digest else (at, clock)
+            verdict = self._decide(incident, key, told, moment, wall)
             if verdict in TELL:
                 chosen.append((incident, key, verdict))
-            elif verdict != "unwanted":
-                self.suppressed[verdict] = self.suppressed.get(verdict, 0) + 1
-            if incident.ended is not None and id_ in plan.ended and (told is None):
+            if incident.ended is not None and id_ in plan.ended and told is None:
                 del plan.ended[id_]
                 self._cool(key, incident.ended)
         if not chosen:
             return []
         chosen.sort(key=lambda one: (-SEVERITIES.index(one[0].severity), -one[0].count, one[0].id))
         return self._notify(chosen, at, digest=digest)
+
+    def _decide(self, incident: Incident, key: Key, told: Told | None, at: float, clock: float | None) -> Verdict:
+        """Decide, and count why somebody is not told."""
+        quiet_until = self._plan.cooling.get(" ".join(key), 0.0) if told is None else 0.0
+        rule = self._detector.rule(key[0])
+        verdict = decide(incident, told, self._settings, rule, at, clock=clock, quiet_until=quiet_until)
+        if verdict not in TELL and verdict != "unwanted":
+            self.suppressed[verdict] = self.suppressed.get(verdict, 0) + 1
+        return verdict
 
     def _notify(self, chosen: list[tuple[Incident, Key, str]], at: float, *, digest: bool) -> list[Notification]:
         plan = self._plan

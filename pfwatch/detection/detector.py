@@ -7,22 +7,21 @@ Time is the records' own. Everything that happens by waiting has a deadline and 
 deadlines, whenever `tick` is called: so the story does not depend on how often that is.
 """
 
-import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from pfwatch.detection.change import Change, Key, Whole
+from pfwatch.detection.ends import Ends
 from pfwatch.detection.incident import Incident
-from pfwatch.detection.rows import Row, Rows, count_hits
+from pfwatch.detection.rows import NEVER, HitCounter, Row, Rows
 from pfwatch.detection.rules import RULES, Facts, Networks
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
 from pfwatch.detection.texts import share
 from pfwatch.detection.watch import Watch
 from pfwatch.detection.watched import Watched
 from pfwatch.events import Event
-from pfwatch.parsing.fragments import address_of_client
 from pfwatch.parsing.hits import Hit
 
 _NOTHING: tuple[Change, ...] = ()
@@ -64,17 +63,15 @@ class Detector:
         """The rows of open incidents, in the order of opening."""
         self._wanted: dict[type[Event], list[_Wanted]] = {}
         self._wanted_hits: dict[type[Event], list[Rows]] = {}
-        self._room = _MOST_UNPACKED
-        """Bytes of hits and events there can be before all are packed."""
-        self._ends: list[tuple[float, Key]] = []
-        """A heap with one row for each open incident, and some for those that were dropped: a moment before which it
-        does not end.
-        """
+        self._hits = HitCounter(self, self._wanted_hits, _MOST_UNPACKED)
+        """Where it has no room left for hits and events, all are packed."""
+        self._ends = Ends()
+        """Each open incident with a moment before which it does not end, and some that were dropped."""
         for rule in RULES:
             numbers = settings.rules.get(rule.name)
             if numbers is None or not numbers.enabled:
                 continue
-            rows = Rows(rule.name, settings.max_subjects, keep=keep)
+            rows = Rows(rule.name, settings.max_subjects, numbers.window, keep=keep)
             watched = Watched(rule.name, numbers, rows, Networks((*settings.allow, *numbers.allow)), rule.hits, texts)
             self._watched[rule.name] = watched
             for kind in rule.hits:
@@ -90,13 +87,13 @@ class Detector:
         client = event.client
         if client is None or client.ip is None:
             return _NOTHING
-        changes: Sequence[Change] = _NOTHING
+        changes: list[Change] = []
         for watched, weigh, facts in wanted:
             weight = weigh(event)
             if weight:
                 subject = watched.subject(client.ip)
                 if subject is not None:
-                    changes = [*changes, *self._count(watched, subject, event, weight, facts)]
+                    self._count(watched, subject, event, weight, facts, changes)
         return changes
 
     def count_hits(self, events: list[Any], begin: int, until: float) -> tuple[int, Sequence[Change]]:
@@ -105,28 +102,31 @@ class Detector:
 
         What hits tell is read when somebody looks at their subject.
         """
-        end, self._room, changes = count_hits(self, self._wanted_hits, events, begin, until, self._room)
-        if self._room <= 0:
+        end, changes = self._hits.count(events, begin, until)
+        if self._hits.room <= 0:
             self._pack()
         return end, changes
 
     def tick(self, now: float) -> list[Change]:
         """End the incidents that have been quiet for a whole window by `now`."""
         changes: list[Change] = []
-        while self._ends and self._ends[0][0] <= now:
-            at, key = heapq.heappop(self._ends)
-            if key not in self._open:  # dropped meanwhile
-                continue
-            end = self._end_of(key)
-            if end > at:  # back in line: another one may end before it
-                heapq.heappush(self._ends, (end, key))
-            else:
-                changes.append(self._end(key, end))
+        ends = self._ends
+        while (at := ends.next()) <= now and at < NEVER:
+            for key in ends.take():
+                row = self._open.get(key)
+                if row is None:  # dropped meanwhile
+                    continue
+                watched = self._watched[key[0]]
+                end = row.last + watched.numbers.window
+                if end > at:  # back in line: another one may end before it
+                    ends.add(end, key)
+                else:
+                    changes.append(self._end(watched, key, row, end))
         return changes
 
     def next_deadline(self) -> float:
         """A moment before which nothing happens by waiting; infinity if nothing does."""
-        return self._ends[0][0] if self._ends else float("inf")
+        return self._ends.next()
 
     def incident(self, key: Key) -> Incident | None:
         """An open incident as it stands."""
@@ -190,7 +190,8 @@ class Detector:
             for row in watched.rows:
                 watch = watched.settled(row)
                 row.left = watch.room(watched.numbers.threshold)
-                row.bare = watch.opened is not None and not self._texts
+                row.held = watch.opened is not None
+                row.bare = row.held and not self._texts
                 if watch.opened is not None:
                     opened.append((watch.opened, row.subject, row))
             self._open.update(((name, subject), row) for _, subject, row in sorted(opened, key=itemgetter(0, 1)))
@@ -202,8 +203,7 @@ class Detector:
         alone. Who has to make room for it is added to the changes.
         """
         watched, row = self._watched[rows.rule], None
-        ip = None if gone else address_of_client(hit.client)
-        subject = gone or (watched.subject(ip) if ip else None)
+        subject = gone or watched.subject_of_client(hit.client)
         if subject:
             row = rows.of_subject.get(subject)
             if row is None:
@@ -215,56 +215,46 @@ class Detector:
     def look(self, rows: Rows, row: Row, at: float) -> Sequence[Change]:
         """What the latest hit or event of a subject changed."""
         watched = self._watched[rows.rule]
-        numbers, key, watch = watched.numbers, (watched.name, row.subject), watched.settled(row)
+        numbers, watch = watched.numbers, watched.settled(row)
         what: Literal["opened", "grew"] | None = None
         if watch.opened is None:
             if watch.count >= numbers.threshold:
                 what = "opened"
-                watch.open(watched.name, row.subject, at)
-                self._open[key] = row
-                row.bare = not self._texts
-                watched.open += 1
-                heapq.heappush(self._ends, (at + numbers.window, key))
+                self._begin(watched, row, watch, at)
         elif watch.mark is not None and watch.count >= watch.mark:
             what = "grew"
             watch.mark = None
         row.left = watch.room(numbers.threshold)
-        return (Change(what, key, at, watched.outline(row.subject, watch)),) if what else _NOTHING
-
-    def forget_quiet(self, rows: Rows, at: float) -> None:
-        """Drop the subjects that were last seen before the window; their rows stand in the order of last sight."""
-        window = self._watched[rows.rule].numbers.window
-        while (row := rows.oldest()) is not None:
-            if row.last > at - window:
-                rows.quiet_at = row.last + window
-                break
-            if row.watch is not None and row.watch.opened is not None:
-                rows.quiet_at = at + 1  # it moves on, or ends, in its time
-                break
-            rows.drop(row)
-            row.watch, row.waiting = None, []
+        if what is None:
+            return _NOTHING
+        return (Change(what, (watched.name, row.subject), at, watched.outline(row.subject, watch)),)
 
     def _count(
-        self, watched: Watched, subject: str, event: Any, weight: int, facts: Callable[[Any], Facts]
-    ) -> Sequence[Change]:
+        self,
+        watched: Watched,
+        subject: str,
+        event: Any,
+        weight: int,
+        facts: Callable[[Any], Facts],
+        changes: list[Change],
+    ) -> None:
         envelope, rows = event.envelope, watched.rows
-        row, changes = rows.of_subject.get(subject), list[Change]()
+        row = rows.of_subject.get(subject)
         if row is None:
             changes += self._make_room(watched, envelope.at)
             row = rows.add(subject, watched.numbers.threshold, Watch(envelope.host))
-        watch = watched.read(row)
+        watch = watched.read(row) if self._texts else watched.settled(row)
         watch.add(envelope.at, weight, watched.numbers.window)
         if self._texts:
             watch.tell(envelope, event.client, weight, facts(event))
+            self._hits.room -= _EVENT + sum(map(len, envelope.record))
         row.last = watch.last
         rows.touch(row)
         if envelope.at >= rows.quiet_at:
-            self.forget_quiet(rows, envelope.at)
+            rows.forget_quiet(envelope.at)
         changes += self.look(rows, row, envelope.at)
-        self._room -= _EVENT + sum(map(len, envelope.record))
-        if self._room <= 0:
+        if self._hits.room <= 0:
             self._pack()
-        return changes
 
     def _make_room(self, watched: Watched, at: float) -> Sequence[Change]:
         """Where there is no room for another subject, give up the one that was quiet longest, with its incident."""
@@ -283,12 +273,13 @@ class Detector:
         return (Change("dropped", key, at, watched.outline(row.subject, watch)),)
 
     def _order_ends(self) -> None:
-        self._ends = [(self._end_of(key), key) for key in self._open]
-        heapq.heapify(self._ends)
+        self._ends = Ends()
+        for (rule, subject), row in self._open.items():
+            self._ends.add(row.last + self.rule(rule).window, (rule, subject))
 
     def _pack(self) -> None:
         """Pack every hit, read all where they are not alike, and give up texts, for want of room."""
-        self._room = _MOST_UNPACKED
+        self._hits.room = _MOST_UNPACKED
         for watched in self._watched.values():
             for row in watched.rows:
                 if row.waiting or (row.watch is not None and row.watch.unread):
@@ -312,15 +303,18 @@ class Detector:
         for watched in self._watched.values():
             yield from (row.watch for row in watched.rows if row.watch is not None)
 
-    def _end_of(self, key: Key) -> float:
-        row = self._open.get(key)
-        return row.last + self.rule(key[0]).window if row else 0.0
+    def _begin(self, watched: Watched, row: Row, watch: Watch, at: float) -> None:
+        key = watched.name, row.subject
+        watch.open(*key, at)
+        self._open[key] = row
+        row.held, row.bare = True, not self._texts
+        watched.open += 1
+        self._ends.add(at + watched.numbers.window, key)
 
-    def _end(self, key: Key, at: float) -> Change:
-        rule, subject = key
-        row, watched = self._open.pop(key), self._watched[rule]
+    def _end(self, watched: Watched, key: Key, row: Row, at: float) -> Change:
+        del self._open[key]
         watched.open -= 1
         watched.rows.drop(row)
-        watch = watched.take(row)
-        whole = Whole(partial(watched.whole, subject, watch, at))
+        subject, watch = row.subject, watched.take(row)
+        whole = Whole(partial(watched.whole, subject, watch, at)) if self._texts else None
         return Change("ended", key, at, watched.outline(subject, watch, at), whole)

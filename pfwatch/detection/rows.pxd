@@ -2,7 +2,9 @@
 
 cimport cython
 
-from pfwatch.parsing.hits cimport Hit
+from pfwatch.parsing.hits cimport Hit, Hits
+
+cdef Py_ssize_t _HIT
 
 
 cdef class Row:
@@ -11,13 +13,14 @@ cdef class Row:
     cdef public double last, earliest
     cdef public list waiting
     cdef public object watch
-    cdef public bint gone, bare
+    cdef public bint gone, bare, held
     cdef Row older, younger
 
 
 cdef class Rows:
     cdef readonly str rule
     cdef public Py_ssize_t limit
+    cdef readonly double window
     cdef public double quiet_at
     cdef readonly Py_ssize_t evicted
     cdef readonly bint keep
@@ -33,3 +36,12 @@ cdef class Rows:
     cdef _hang_in(self, Row row)
     @cython.locals(older=Row, younger=Row)
     cdef _hang_out(self, Row row)
+
+
+cdef class HitCounter:
+    cdef object looker
+    cdef dict wanted
+    cdef public Py_ssize_t room
+    cdef Py_ssize_t number
+    cdef list changes
+    cdef _count_one(self, Rows rows, Hit hit)

@@ -13,14 +13,14 @@ import msgspec
 
 from pfwatch.detection.watch import Watch
 from pfwatch.events import Event
-from pfwatch.parsing.hits import Hit
+from pfwatch.parsing.hits import Hit, Hits
 
 _HIT = 100
 """Bytes that a hit takes beside its tail; clients are shared."""
 NEVER = float("inf")
 _SPARE_CLIENTS = 4096
 """Clients that are remembered beside two of each subject."""
-_NOBODY: tuple["Rows", ...] = ()
+_NOBODY: list["Rows"] = []
 
 
 class Row:
@@ -30,6 +30,7 @@ class Row:
         "bare",
         "earliest",
         "gone",
+        "held",
         "last",
         "left",
         "older",
@@ -52,6 +53,8 @@ class Row:
         self.bare = False
         """No hits are kept from now on."""
         self.gone = False
+        self.held = False
+        """It is not to be forgotten, however quiet it is."""
         self.older: Row | None = None
         self.younger: Row | None = None
 
@@ -63,11 +66,11 @@ _UNKNOWN.gone = True
 class Rows:
     """At most `limit` subjects of a rule; the one that was last seen longest ago makes room, and is counted."""
 
-    __slots__ = ("changed", "evicted", "keep", "limit", "of_client", "of_subject", "quiet_at", "ring", "rule")
+    __slots__ = ("changed", "evicted", "keep", "limit", "of_client", "of_subject", "quiet_at", "ring", "rule", "window")
 
-    def __init__(self, rule: str, limit: int, *, keep: bool) -> None:
-        """With `keep`, changes are collected for `drain`."""
-        self.rule, self.limit, self.keep = rule, limit, keep
+    def __init__(self, rule: str, limit: int, window: float, *, keep: bool) -> None:
+        """Who was not seen for a `window` is forgotten; with `keep`, changes are collected for `drain`."""
+        self.rule, self.limit, self.window, self.keep = rule, limit, window, keep
         self.evicted = 0
         self.quiet_at = 0.0
         """A moment before which no subject can be forgotten."""
@@ -134,6 +137,20 @@ class Rows:
         self._hang_out(row)
         self.keep_anew(row)
 
+    def forget_quiet(self, at: float) -> None:
+        """Drop the rows that were last seen before the window that ends now; they stand in the order of last sight."""
+        row: Row | None = self.ring.younger
+        while row is not None and row is not self.ring:
+            if row.last > at - self.window:
+                self.quiet_at = row.last + self.window
+                break
+            if row.held:
+                self.quiet_at = at + 1  # it moves on, or ends, in its time
+                break
+            self.drop(row)
+            row.watch, row.waiting = None, []
+            row = self.ring.younger
+
     def make_room(self) -> Row | None:
         """Remove the oldest row where there is no room for another one."""
         row = self.ring.younger
@@ -193,41 +210,56 @@ class Looker(Protocol):
     def look(self, rows: Rows, row: Row, at: float) -> Sequence[Any]:
         """There were as many hits as can change something: gives what changed."""
 
-    def forget_quiet(self, rows: Rows, at: float) -> None:
-        """Drop the rows that were last seen before the window that ends now."""
 
+class HitCounter:
+    """Counts the hits that rules want, up to one of whom somebody has to look."""
 
-def count_hits(
-    looker: Looker, wanted: Mapping[type[Event], Sequence[Rows]], events: list[Any], begin: int, until: float, room: int
-) -> tuple[int, int, list[Any]]:
-    """Count the hits that stand at `begin` and behind it, up to the first event that is none, the first at `until` or
-    later, one that changes something, or one behind which there is no room left: for so many bytes of hits there is.
+    __slots__ = ("changes", "looker", "number", "room", "wanted")
 
-    Gives where it stopped, the room that is left, and the changes.
-    """
-    number, end, changes = begin, len(events), list[Any]()
-    hit: Hit
-    rows: Rows
-    row: Row | None
-    while number < end and room > 0 and not changes:
-        one = events[number]
-        if type(one) is not Hit:
-            break
-        hit = one
-        if hit.at >= until:
-            break
-        number += 1
-        for rows in wanted.get(hit.hits.kind, _NOBODY):
-            row = rows.of_client.get(hit.client, _UNKNOWN)
-            if row is None:
-                continue
-            if row.gone:
-                row = looker.meet(rows, hit, row.subject, changes)
-                if row is None:
-                    continue
-            room -= rows.hang_up(row, hit)
-            if hit.at >= rows.quiet_at:
-                looker.forget_quiet(rows, hit.at)
-            if row.left <= 0:
-                changes += looker.look(rows, row, hit.at)
-    return number, room, changes
+    def __init__(self, looker: Looker, wanted: dict[type[Event], list[Rows]], room: int) -> None:
+        """`wanted` says which kind counts for which subjects."""
+        self.looker, self.wanted = looker, wanted
+        self.room = room
+        """Bytes of hits that there may be; each takes some of it."""
+        self.number = 0
+        """Where it stands among the events."""
+        self.changes: list[Any] = []
+
+    def count(self, events: list[Any], begin: int, until: float) -> tuple[int, list[Any]]:
+        """Count the hits that stand at `begin` and behind it, up to the first event that is none, the first at `until`
+        or later, one that changes something, or one behind which there is no room left. Gives where it stopped, and
+        the changes.
+        """
+        end = len(events)
+        hits: Hits | None = None
+        of_kind: list[Rows] = _NOBODY
+        one: Any
+        hit: Hit
+        rows: Rows
+        self.number, self.changes = begin, []
+        while self.number < end and self.room > 0 and not self.changes:
+            one = events[self.number]
+            if type(one) is not Hit:
+                break
+            hit = one
+            if hit.at >= until:
+                break
+            self.number += 1
+            if hit.hits is not hits:
+                hits = hit.hits
+                of_kind = self.wanted.get(hits.kind, _NOBODY)
+            for rows in of_kind:
+                self._count_one(rows, hit)
+        return self.number, self.changes
+
+    def _count_one(self, rows: Rows, hit: Hit) -> None:
+        row: Row | None = rows.of_client.get(hit.client, _UNKNOWN)
+        if row is not None and row.gone:
+            row = self.looker.meet(rows, hit, row.subject, self.changes)
+        if row is None:
+            return
+        self.room -= rows.hang_up(row, hit)
+        if hit.at >= rows.quiet_at:
+            rows.forget_quiet(hit.at)
+        if row.left <= 0:
+            self.changes += self.looker.look(rows, row, hit.at)

@@ -70,6 +70,9 @@ def subject_of(ip: str) -> str:
     """Whom a canonical address is counted as: v4 itself, v6 by its /64, which one customer has."""
     if ":" not in ip:
         return ip
+    network = ip.split(":", 4)[:4]
+    if "" not in network and network[3] != "0":  # as they mostly are: written out, up to the host's part
+        return f"{network[0]}:{network[1]}:{network[2]}:{network[3]}::/64"
     left, gap, right = ip.partition("::")
     groups = left.split(":") if left else []
     if gap:

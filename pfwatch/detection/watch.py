@@ -32,6 +32,7 @@ _EVIDENCE = 3
 _MINUTE = 60.0
 _MOST_ALIKE = 256
 """Of one subject; beyond, they are read."""
+_SECONDS = [f"{second:02}Z" for second in range(60)]
 _NEVER = 1 << 60
 _PACKED = 250
 """Bytes that a hit among those alike takes beside what stands in it."""
@@ -259,20 +260,12 @@ class Watch(msgspec.Struct):
 
     def outline(self, rule: str, subject: str, settings: RuleSettings, ended: float | None = None) -> Incident:
         """The incident as it stands, without what fills a mail."""
+        opened = self.last if self.opened is None else self.opened
+        # By their places, which takes half the time: there are three outlines of each incident.
         return Incident(
-            id=self.id,
-            rule=rule,
-            severity=settings.severity,
-            subject=subject,
-            host=self.host,
-            threshold=settings.threshold,
-            window=settings.window,
-            first=self.first,
-            last=self.last,
-            count=self.count,
-            opened=self.last if self.opened is None else self.opened,
-            ended=ended,
-        )
+            self.id, rule, settings.severity, subject, self.host, settings.threshold, settings.window,
+            self.first, self.last, self.count, opened, ended,
+        )  # fmt: skip
 
     def incident(self, rule: str, subject: str, settings: RuleSettings, ended: float | None = None) -> Incident:
         """The incident as it stands, whole."""
@@ -300,7 +293,7 @@ class Watch(msgspec.Struct):
 
 def _utc(second: int) -> str:
     minute, seconds = divmod(second, 60)
-    return f"{_utc_minute(minute)}{seconds:02}Z"
+    return _utc_minute(minute) + _SECONDS[seconds]
 
 
 @lru_cache(maxsize=1024)

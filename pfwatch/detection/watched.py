@@ -11,6 +11,7 @@ from pfwatch.detection.rows import NEVER, Row, Rows
 from pfwatch.detection.rules import Networks, subject_of
 from pfwatch.detection.settings import RuleSettings
 from pfwatch.detection.watch import Told, Watch
+from pfwatch.parsing.fragments import address_of_client
 
 _REMEMBERED = 4096
 
@@ -41,6 +42,11 @@ class Watched(msgspec.Struct):
         subject = None if ip in self.allowed else subject_of(ip)
         self.subjects[ip] = subject
         return subject
+
+    def subject_of_client(self, client: bytes) -> str | None:
+        """The same of a client as Postfix writes him; None, too, where he has no address."""
+        ip = address_of_client(client)
+        return None if ip is None or ip in self.allowed else subject_of(ip)
 
     def settled(self, row: Row) -> Watch:
         """What is known of a subject, every hit counted."""

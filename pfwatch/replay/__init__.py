@@ -20,7 +20,6 @@ from pathlib import Path
 import msgspec
 
 from pfwatch.detection.change import Change
-from pfwatch.detection.incident import Incident
 from pfwatch.events import Event, Unsupported
 from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.log import LogReader
@@ -131,7 +130,7 @@ def replay(
     `progress` hears of each block: its source and its size in bytes; `say` what is not as it should be in a journal.
     """
     _look_seldom_for_garbage()
-    pipeline = Pipeline(settings, whole=False)
+    pipeline = Pipeline(settings, whole=False, metrics=False)
     summary = _Summary(settings)
     for path in paths:
         if is_file(path) and is_worth_it(path):
@@ -228,21 +227,18 @@ def size_of(paths: Iterable[str]) -> int | None:
 
 
 class Incidents:
-    """The incidents of a replay, in the order of their beginning. There may be more than memory is for: those that are
-    over wait in a temporary file.
+    """The incidents of a replay, in the order of their beginning. There may be more than memory is for: they wait in a
+    temporary file.
     """
 
     def __init__(self, zone: tzinfo | None) -> None:
         self._zone = zone
-        self._open: dict[str, Incident] = {}
         self._over = tempfile.SpooledTemporaryFile(max_size=_MOST_IN_MEMORY)  # noqa: SIM115 - as long as this object
         weakref.finalize(self, self._over.close)
-        self._begun, self._places, self._sizes = array("d"), array("Q"), array("I")
+        self._begun, self._places = array("d"), array("Q", [0])
+        """When each began, and where it stands in the file, up to the place of the next."""
 
     def __iter__(self) -> Iterator[FoundIncident]:
-        for one in self._open.values():
-            self._write(one)
-        self._open.clear()
         for _, numbers in groupby(self._ordered(), self._begun.__getitem__):
             # One that was dropped, and came again within the same second, is the same.
             for _, incident in sorted({one.id: one for one in map(self._read, numbers)}.items()):
@@ -264,28 +260,30 @@ class Incidents:
 
     __hash__ = None  # type: ignore[assignment] # as of everything that is compared by what it holds
 
-    def add(self, change: Change) -> None:
-        """Take what happened to one."""
-        if change.what in {"ended", "dropped"}:
-            self._open.pop(change.incident.id, None)
-            self._write(change.incident)
-        else:
-            self._open[change.incident.id] = change.incident
-
-    def _write(self, incident: Incident) -> None:
-        row = _Kept(*(getattr(incident, name) for name in _Kept.__struct_fields__))
-        data = msgspec.msgpack.encode(row)
-        self._begun.append(incident.first)
-        self._places.append(self._over.tell())
-        self._sizes.append(len(data))
-        self._over.write(data)
+    def add(self, changes: Iterable[Change]) -> None:
+        """Take those of the incidents that nothing happens to any more; at the end of a replay that is each."""
+        encode, rows, place = msgspec.msgpack.encode, list[bytes](), self._places[-1]
+        for change in changes:
+            if change.what == "ended" or change.what == "dropped":
+                one = change.incident
+                row = encode((one.id, one.rule, one.severity, one.subject, one.count, one.first, one.last))
+                rows.append(row)
+                place += len(row)
+                self._begun.append(one.first)
+                self._places.append(place)
+        if rows:
+            self._over.seek(self._places[-len(rows) - 1])
+            self._over.write(b"".join(rows))
 
     def _read(self, number: int) -> "_Kept":
-        self._over.seek(self._places[number])
-        return msgspec.msgpack.decode(self._over.read(self._sizes[number]), type=_Kept)
+        begin, end = self._places[number : number + 2]
+        self._over.seek(begin)
+        return msgspec.msgpack.decode(self._over.read(end - begin), type=_Kept)
 
 
 class _Kept(msgspec.Struct, array_like=True):
+    """An incident as `Incidents.add` writes it."""
+
     id: str
     rule: str
     severity: str
@@ -327,8 +325,7 @@ class _Summary:
             self._dropped = self._dropped or Dropped(loss.text)
             self._dropped.times += 1
             self._dropped.lines += loss.lines or 0
-        for change in outcome.changes:
-            self._incidents.add(change)
+        self._incidents.add(outcome.changes)
         for notification in outcome.notifications:
             lead = notification.incidents[0].id if notification.incidents else None
             at = stamp(notification.at, self._zone)

@@ -164,6 +164,17 @@ def test_a_silence_is_kept_and_counted() -> None:
     assert story.planner.suppressed == {"silenced": 1}
 
 
+def test_a_silence_that_begins_while_an_incident_goes_on_keeps_its_end_and_counts_it() -> None:
+    story = Story(send_resolved=True).see(guess(0))
+    story.until(60)
+    silences = (Silence(subject="192.0.2.0/24"),)
+    story.settings = (story.settings[0], msgspec.structs.replace(story.settings[1], silences=silences))
+    story.restart()
+    story.until(2 * DAY)
+    assert story.reasons() == [("first", 30, 1)]
+    assert story.planner.suppressed == {"silenced": 1}
+
+
 def test_a_simulated_rule_tells_nobody_and_is_counted() -> None:
     rules = {"auth-bruteforce": msgspec.structs.replace(SHIPPED["auth-bruteforce"], simulate=True)}
     story = Story(rules).see(guess(0))

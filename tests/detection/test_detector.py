@@ -306,3 +306,16 @@ def test_a_dropped_incident_leaves_no_deadline_behind_for_ever() -> None:
     detector = Detector(DetectionSettings(max_subjects=10))
     run(detector, [failure(0, f"10.0.{number // 250}.{number % 250}", weight=THRESHOLD) for number in range(5000)])
     assert len(detector._ends) < 2000
+
+
+def test_who_is_dropped_and_opens_again_ends_once() -> None:
+    detector = Detector(DetectionSettings(max_subjects=1))
+    events = [failure(0, weight=THRESHOLD), failure(1, "192.0.2.8"), failure(2, weight=THRESHOLD)]
+    changes = run(detector, [*events, failure(WINDOW + 1)])
+    changes += detector.tick(BEGIN + 5 * WINDOW)
+    assert [(change.what, change.at - BEGIN) for change in changes] == [
+        ("opened", 0),
+        ("dropped", 1),
+        ("opened", 2),
+        ("ended", 2 * WINDOW + 1),
+    ]
