@@ -78,18 +78,16 @@ class Pipeline:
         keep: bool = False,
         every_event: bool = False,
         whole: bool = True,
-        metrics: bool = True,
     ) -> None:
         """With `keep`, changes are collected for `drain`; with `every_event`, lines that only count are events, too;
-        without `whole`, incidents are known by number and time alone, which suffices for a subject line; without
-        `metrics`, nobody asks for the counters, and what each block brings is not added to them.
+        without `whole`, nothing is added to the counters, and incidents are known by number and time alone, which
+        suffices for a subject line.
         """
         self.counters = Counters()
         self._settings = settings
         self._keep = keep
         self._every_event = every_event
         self._whole = whole
-        self._metrics = metrics
         self._sessions = Sessions(keep=keep)
         self._logs: dict[str, LogReader] = {}
         self._detector = Detector(settings.detection, keep=keep, texts=whole)
@@ -254,7 +252,7 @@ class Pipeline:
                 number, changes = detector.count_hits(events, number, self._wake_at)
             else:
                 outcome.built.append(one)
-                if self._metrics:
+                if self._whole:
                     record(self.counters, one)
                 changes = detector.feed(one)
                 number += 1
@@ -286,7 +284,7 @@ class Pipeline:
     def _count(self, source: str, log: LogReader, outcome: Outcome) -> None:
         """Add a block's lines to the counters."""
         tally, counters = outcome.tally, self.counters
-        if tally is None or not self._metrics:
+        if tally is None or not self._whole:
             return
         count(self.counters, tally)
         for (tag, severity), weight in tally.unread.items():
@@ -306,7 +304,7 @@ class Pipeline:
         gathered = Tally()
         for log in self._logs.values():
             tally = log.take()
-            if self._metrics:
+            if self._whole:
                 count(self.counters, tally)
             gathered.total += tally.total
             for fate, lines in tally.fates().items():
@@ -317,7 +315,7 @@ class Pipeline:
 
     def _note(self, outcome: Outcome) -> None:
         """Count incidents and what was not told."""
-        if not self._metrics:
+        if not self._whole:
             return
         counters = self.counters
         for change in outcome.changes:

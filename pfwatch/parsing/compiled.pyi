@@ -22,6 +22,7 @@ class PlainForm:
         form: Form,
         steps: Steps,
         key: Sequence[str],
+        spread: Sequence[str],
         *,
         judge: Callable[..., bool | None] | None,
         hits: Callable[[Origin, bytes], Hits] | None,

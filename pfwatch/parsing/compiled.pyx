@@ -335,14 +335,14 @@ cdef class PlainForm:
     cdef bint failed_login, passed
     cdef object judge, measure, hits
 
-    def __init__(self, form, Steps steps, key, *, judge, hits, measure, noted, passed):
-        """Lines are counted by the groups of `key`. `judge` takes these and tells whether the line is a hit (True),
+    def __init__(self, form, Steps steps, key, spread, *, judge, hits, measure, noted, passed):
+        """Lines are counted by the groups of `key`, and of those of `spread` each text. `judge` takes these and tells whether the line is a hit (True),
         only counted (False) or an event (None); `hits` takes an origin and a head and makes what such hits share.
         `noted` is the group that is remembered, `measure` makes of it what is. `passed`: nothing is to be done.
         """
         self.form, self.steps = form, steps
-        self.spreads = len(form.rule.spread)
-        for number, name in enumerate(form.rule.spread):
+        self.spreads = len(spread)
+        for number, name in enumerate(spread):
             self.spread[number] = steps.groups[name]
         self.keys = len(key)
         for number, name in enumerate(key):

@@ -40,8 +40,9 @@ class FastReader:
         picky: bool,
     ) -> None:
         """`not_plain` reads a line that is not plain, None for who only records; `tally` is asked for what counts are
-        to be added to. Hits are `bare` where nobody wants to know more of them than who and when. Who is `picky` wants
-        not every line, but what he gets in the order, and at the times, of all.
+        to be added to. What is `bare` is enough for who counts kinds and looks for
+        incidents: lines are counted without what is in them, and of hits only who and when is known. Who is `picky`
+        wants not every line, but what he gets in the order, and at the times, of all.
         """
         self._bare, self._picky = bare, picky
         self._programs = programs
@@ -98,11 +99,14 @@ class FastReader:
     def _plain_form(self, form: Form, program: Program) -> Any:
         rule, plain = form.rule, form.plain
         tag = program.tag or Tag("", "")  # who has none has no forms
-        key, noted = key_of(form), rule.noted[-1] if rule.notes else None
+        noted = rule.noted[-1] if rule.notes else None
+        key: tuple[str, ...] = () if self._bare and plain.judge is None else key_of(form)
+        spread = () if self._bare else rule.spread
         return PlainForm(
             form,
-            _steps_of(body_pattern(form), frozenset({"client", noted, *key, *rule.spread})),
+            _steps_of(body_pattern(form), frozenset({"client", noted, *key, *spread})),
             key,
+            spread,
             judge=plain.judge,
             hits=(lambda origin, head: Hits(form, origin.host, origin.tag, *tag, head)) if plain.hit else None,
             measure=rule.measure,

@@ -48,8 +48,9 @@ class Scanner:
     ) -> None:
         """Tell `listener` what happens; with `every_event`, tell it every line and count none; with `dovecot`, read
         Dovecot's lines, too; with `tell_unread`, tell it the lines of Postfix that no rule reads, too; with `fast`,
-        read plain lines by compiled code, which has the same result; `bare` hits may lack what nobody needs who only
-        counts them; with `wanted`, tell it what that says, and pass over what does not matter for it.
+        read plain lines by compiled code, which has the same result; what is `bare` may lack what nobody needs who
+        counts kinds and looks for incidents; with `wanted`, tell it what that says, and pass over what does not matter
+        for it.
         """
         self._listener, self._times = listener, times
         self._every_event = every_event

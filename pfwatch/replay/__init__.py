@@ -130,7 +130,7 @@ def replay(
     `progress` hears of each block: its source and its size in bytes; `say` what is not as it should be in a journal.
     """
     _look_seldom_for_garbage()
-    pipeline = Pipeline(settings, whole=False, metrics=False)
+    pipeline = Pipeline(settings, whole=False)
     summary = _Summary(settings)
     for path in paths:
         if is_file(path) and is_worth_it(path):
