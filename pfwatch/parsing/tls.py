@@ -5,6 +5,7 @@ library line belongs to.
 """
 
 import re
+from functools import lru_cache
 
 from pfwatch.events import Client, Direction, Envelope, TlsDetail, TlsEstablished, TlsFailed
 from pfwatch.parsing.fragments import CLIENT, PEER, QUEUE_ID, client, peer, untrusted
@@ -39,6 +40,7 @@ _ERRORS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
 )
 
 
+@lru_cache(maxsize=1024)
 def tls_error(reason: bytes) -> str:
     """The `error` of a reason: the text behind `SSL_accept error from …: `, or of a library line."""
     for name, pattern in _ERRORS:

@@ -27,6 +27,7 @@ from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.listener import Process
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.single import SingleReader
+from pfwatch.parsing.stretch import StretchReader
 from pfwatch.parsing.tally import Tally
 from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.records.header import Row, compile_form
@@ -107,6 +108,32 @@ def by_compiled_code(blocks: Sequence[bytes]) -> Trial:
 
 def by_pattern(blocks: Sequence[bytes]) -> Trial:
     return scanning(blocks, fast=False)
+
+
+def apart(blocks: Sequence[bytes]) -> Trial:
+    """Stretches to what they bring about, as the other processes of a replay read them."""
+    reader = StretchReader(None, None, dovecot=False)
+
+    def work() -> None:
+        for block in blocks:
+            reader.read(block, REFERENCE)
+
+    return Trial(work, lines_of(blocks))
+
+
+def following(blocks: Sequence[bytes]) -> Trial:
+    """What these bring about to hits and events, with the sessions, as the process with the story does it."""
+    reader, sessions = StretchReader(None, None, dovecot=False), Sessions()
+    stretches = [reader.read(block, REFERENCE) for block in blocks]
+    scanner = Scanner(sessions, TimeReader(), bare=True)
+
+    def work() -> None:
+        for stretch in stretches:
+            scanner.follow(stretch)
+            scanner.take(counts=False)
+            sessions.take_unbuilt()
+
+    return Trial(work, lines_of(blocks))
 
 
 def one_by_one(blocks: Sequence[bytes]) -> Trial:
@@ -234,6 +261,8 @@ def rendering(blocks: Sequence[bytes]) -> Trial:
 PARTS: dict[str, tuple[str, Prepare]] = {
     "cut lines": ("line", cutting),
     "read by compiled code": ("line", by_compiled_code),
+    "read apart": ("line", apart),
+    "follow what was read apart": ("line", following),
     "read by one pattern": ("line", by_pattern),
     "read one by one": ("line", one_by_one),
     "sessions": ("event", sessions),
@@ -291,7 +320,7 @@ def measure_parts(lines: int, runs: int, mixes: Sequence[Mix] = ("normal", "atta
     logs = {mix: list(generate(lines, mix)) for mix in mixes}
     rows: list[tuple[str, ...]] = [("", "unit", *(f"{mix}: CPU microseconds" for mix in mixes))]
     for name, (unit, prepare) in PARTS.items():
-        if prepare is by_compiled_code and not BUILT:
+        if prepare in {by_compiled_code, apart, following} and not BUILT:
             rows.append((name, unit, *("not compiled" for _ in mixes)))
             continue
         costs = (measure_part(prepare, logs[mix], runs) for mix in mixes)
