@@ -8,7 +8,7 @@ from pfwatch.parsing.hits import Hits
 from pfwatch.parsing.listener import Listener
 from pfwatch.parsing.steps import Program
 from pfwatch.parsing.tally import Key, Spread
-from pfwatch.records.time import Moment
+from pfwatch.records.time import TimeReader
 
 class Steps:
     groups: dict[str, int]
@@ -61,7 +61,7 @@ class PlainReader:
         learn: Callable[[bytes], Origin],
         not_plain: Callable[..., None] | None,
         make_room: Callable[[], None],
-        read_time: Callable[[bytes], Moment | None],
+        times: TimeReader,
     ) -> None: ...
     def forget(self) -> None: ...
     def take(self) -> list[tuple[Node, int, Spread | None]]: ...

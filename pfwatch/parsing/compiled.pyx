@@ -10,7 +10,7 @@ Every line is read where it lies. Objects are made of what somebody keeps: a cli
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
@@ -94,6 +94,9 @@ cdef enum:
     MAIL_SLOTS = 8192
     MOST_MAILS = 4096
     LONGEST_QUEUE_ID = 32
+
+    LONGEST_MINUTE = 32
+    NO_MINUTE = -1
 
 cdef int[12] OPERANDS = [0, 2, 1, 3, 3, 2, 1, 1, 0, 1, 1, 0]  # in the order of the steps above
 
@@ -463,7 +466,7 @@ cdef inline bytes text_of(const byte* begin, const byte* end):
 cdef class PlainReader:
     """Reads blocks of one source."""
 
-    cdef object learn, not_plain, make_room, read_time
+    cdef object learn, not_plain, make_room, read_time, read_minute
     cdef Slot* nodes
     cdef Slot* origins
     cdef Text* texts
@@ -477,11 +480,12 @@ cdef class PlainReader:
     cdef uint64_t seed
     cdef unsigned int numbers
 
-    def __cinit__(self, learn, not_plain, make_room, read_time):
+    def __cinit__(self, learn, not_plain, make_room, times):
         """`learn` makes the `Origin` of a text; `not_plain` reads a line that is not plain, out of its pieces, the
-        block and its number; `make_room` takes the counts; `read_time` tells the moment of a time text.
+        block and its number; `make_room` takes the counts; `times` is the `TimeReader`.
         """
-        self.learn, self.not_plain, self.make_room, self.read_time = learn, not_plain, make_room, read_time
+        self.learn, self.not_plain, self.make_room = learn, not_plain, make_room
+        self.read_time, self.read_minute = times.read, times.minute
         self.nodes = <Slot*>calloc(NODE_SLOTS, sizeof(Slot))
         self.origins = <Slot*>calloc(ORIGIN_SLOTS, sizeof(Slot))
         self.texts = <Text*>calloc(TEXT_SLOTS, sizeof(Text))
@@ -946,10 +950,15 @@ cdef class Effects:
     cdef dict clients, failures, messages
     cdef Py_ssize_t most_clients, most_failures, most_messages
     cdef bint keep, bare
-    cdef bytes latest, day
+    cdef const byte* time  # of the latest line, as it stands there
+    cdef const byte* time_end
+    cdef bytes time_text, day
     cdef object moment
-    cdef bint exists  # whether there is such a day
+    cdef bint exists, now  # whether there is such a day, and whether `at` is that time
     cdef double at, ticked
+    cdef byte minute[LONGEST_MINUTE]
+    cdef size_t minute_size
+    cdef int64_t minute_begin  # microseconds since the epoch; NO_MINUTE where it is not read alike throughout
 
     def __init__(self, listener, *, bint bare):
         """Hits are `bare` where nobody wants to know more of them than who and when."""
@@ -964,9 +973,11 @@ cdef class Effects:
     cdef int begin(self, PlainReader reader) except -1:
         """Lines of this reader follow."""
         self.reader, reader.effects = reader, self
-        self.latest = self.day = b""
-        self.moment, self.exists = None, False
+        self.time = self.time_end = NULL
+        self.time_text, self.day, self.moment = b"", b"", None
+        self.exists = self.now = False
         self.at, self.ticked = 0, -1
+        self.minute_size = 0
 
     cdef int tell_all(self) except -1:
         """Origins are forgotten now."""
@@ -982,19 +993,76 @@ cdef class Effects:
 
     cdef int set_time(self, const byte* begin, const byte* end) except -1:
         """The following lines are of this time."""
-        self.latest, self.moment = text_of(begin, end), None
-        if self.latest[:10] != self.day:  # or hour: the steps know only times of a day that exist
-            self.day = self.latest[:10]
-            self.exists = True
+        cdef Py_ssize_t size = min(end - begin, 10)
+        self.time, self.time_end = begin, end
+        self.time_text, self.moment, self.now = None, None, False
+        if PyBytes_GET_SIZE(self.day) != size or memcmp(PyBytes_AS_STRING(self.day), begin, size) != 0:
+            self.day = text_of(begin, begin + size)  # or hour: the steps know only times of a day that exist
             self.exists = self.is_now()
 
-    cdef bint is_now(self) except -1:
-        """Whether that time can be read; `moment` and `at` are it."""
+    cdef bytes latest(self):
+        """The time of the latest line as it stands there."""
+        if self.time_text is None:
+            self.time_text = text_of(self.time, self.time_end)
+        return self.time_text
+
+    cdef object full_moment(self):
+        """The moment of the latest line; None where its time cannot be read."""
         if self.moment is None:
-            self.moment = self.reader.read_time(self.latest)
-            if self.moment is not None:
-                self.at = self.moment[0]
-        return self.moment is not None
+            self.moment = self.reader.read_time(self.latest())
+        return self.moment
+
+    cdef bint is_now(self) except -1:
+        """Whether the time of the latest line can be read; `at` is it."""
+        if self.now:
+            return True
+        if self._within_minute():
+            self.now = True
+        elif self.full_moment() is not None:
+            self.at, self.now = self.moment[0], True
+        return self.now
+
+    cdef bint _within_minute(self) except -1:
+        """Read the time out of its minute: a busy log has many in each. Only the two usual forms."""
+        cdef const byte* at = self.time
+        cdef const byte* second
+        cdef const byte* zone
+        cdef size_t size = self.time_end - at, head, tail
+        cdef int64_t microseconds
+        cdef int scale = 100000
+        cdef byte text[LONGEST_MINUTE]
+        if size >= 15 and at[3] == c" " and at[12] == c":":
+            second = at + 13
+        elif size >= 20 and at[4] == c"-" and at[10] == c"T" and at[16] == c":":
+            second = at + 17
+        else:
+            return False
+        if not (is_digit(second[0]) and is_digit(second[1]) and second[0] < c"6"):
+            return False
+        microseconds = (10 * (second[0] - c"0") + (second[1] - c"0")) * 1000000
+        zone = second + 2
+        if zone < self.time_end and (zone[0] == c"." or zone[0] == c","):
+            zone += 1
+            while zone < self.time_end and is_digit(zone[0]):
+                microseconds += scale * (zone[0] - c"0")
+                scale //= 10
+                zone += 1
+        head, tail = second - at, self.time_end - zone
+        if head + tail + 2 > LONGEST_MINUTE:
+            return False
+        memcpy(text, at, head)
+        text[head] = text[head + 1] = c"0"
+        memcpy(text + head + 2, zone, tail)
+        size = head + 2 + tail
+        if self.minute_size != size or memcmp(self.minute, text, size) != 0:
+            memcpy(self.minute, text, size)
+            self.minute_size = size
+            minute = self.reader.read_minute(text_of(text, text + size))
+            self.minute_begin = NO_MINUTE if minute is None else <int64_t>minute * 1000000
+        if self.minute_begin == NO_MINUTE:
+            return False
+        self.at = <double>(self.minute_begin + microseconds) / 1e6
+        return True
 
     cdef tuple process(self, Origin origin, const byte** header):
         return origin.host, origin.tag, self.reader._text(header[PID_END - 1], header[PID_END])
@@ -1016,10 +1084,11 @@ cdef class Effects:
             return False
         hit = self.hit_of(node.hits, client, client_end)
         if not self.bare:
+            hit.moment = self.full_moment()
             hit.pid = self.reader._text(header[PID_END - 1], header[PID_END])
             if header[QUEUE_END] != NULL:
                 hit.queue_id = self.reader._text(header[QUEUE_END - 1], header[QUEUE_END])
-            hit.time, hit.tail = self.latest, self.reader._text(client_end, line_end)
+            hit.time, hit.tail = self.latest(), self.reader._text(client_end, line_end)
         if node.form.failed_login:
             self.failed_login(origin.host, origin.tag, self.reader._text(header[PID_END - 1], header[PID_END]))
         return True
@@ -1028,12 +1097,12 @@ cdef class Effects:
         """A hit, of which only who and when is known."""
         cdef Hit hit
         if not self.is_now():
-            raise ValueError(f"no time: {self.latest!r}")
+            raise ValueError(f"no time: {self.latest()!r}")
         if self.watch and self.at != self.ticked:
             self.listener.tick(self.at)
             self.ticked = self.at
         hit = Hit.__new__(Hit)
-        hit.hits, hit.moment, hit.at = hits, self.moment, self.at
+        hit.hits, hit.moment, hit.at = hits, None, self.at
         hit.client = self.reader._text(client, client_end)
         hit.time = hit.pid = hit.queue_id = hit.tail = b""
         self.finished.append(hit)
@@ -1114,7 +1183,7 @@ cdef class Effects:
         pid = b"" if header[PID_END] == NULL else text_of(header[PID_END - 1], header[PID_END])
         queue_id = b"" if header[QUEUE_END] == NULL else text_of(header[QUEUE_END - 1], header[QUEUE_END])
         self.reader.not_plain(
-            (self.latest, origin.text, pid, queue_id, b"", b"", text_of(body, line_end), b""), block, number
+            (self.latest(), origin.text, pid, queue_id, b"", b"", text_of(body, line_end), b""), block, number
         )
         self.ticked = -1
 
@@ -1269,11 +1338,10 @@ cdef class Recording(Effects):
     cdef int _write_time(self) except -1:
         if self.timed:
             return 0
-        cdef const byte* text = <const byte*>PyBytes_AS_STRING(self.latest)
-        self._need(16 + PyBytes_GET_SIZE(self.latest))
+        self._need(16 + (self.time_end - self.time))
         self.buffer[self.size] = TIME
         self.size += 1
-        self._part(text, text + PyBytes_GET_SIZE(self.latest))
+        self._part(self.time, self.time_end)
         self.timed = True
 
     cdef int _write(self, byte what, Origin origin, size_t more) except -1:

@@ -47,7 +47,7 @@ class FastReader:
         self._bare, self._picky = bare, picky
         self._programs = programs
         self._tally = tally
-        self._reader = PlainReader(self._learn, not_plain, self._make_room, times.read)
+        self._reader = PlainReader(self._learn, not_plain, self._make_room, times)
 
     def read(self, block: bytes, form: str, listener: Listener) -> tuple[int, int, int, int] | None:
         """Read a block with headers of this form: the number of its lines, of hits, of lines of nobody who is read,

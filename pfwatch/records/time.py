@@ -8,6 +8,7 @@ plus a day (the clocks of two hosts differ, a file's modification time may be an
 unless it is set.
 """
 
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from typing import NamedTuple
 _MONTHS = {name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 _SECONDS = {b"%02d" % number: (number, f"{number:02}") for number in range(60)}
 _CACHED = 4096
+_ZONE = re.compile(rb"(?:Z|[+-][0-9]{2}:?[0-9]{2})\Z")
 
 
 class Moment(NamedTuple):
@@ -36,7 +38,7 @@ class TimeReader:
         """1 in the second of two hours with the same local time."""
         self._known: dict[bytes, Moment | None] = {}
         self._minutes: dict[bytes, tuple[float, str, str]] = {}
-        """Minute -> its beginning, and the RFC 3339 text around the seconds."""
+        """Minute, as it stands around the seconds -> its beginning, and the RFC 3339 text around them."""
 
     def expect(self, reference: float) -> None:
         """Say the newest moment that the following records can have, in seconds since the epoch."""
@@ -62,6 +64,17 @@ class TimeReader:
             moment = self._known[text] = self._parse(text)
             return moment
 
+    def minute(self, text: bytes) -> float | None:
+        """The beginning of a minute, out of the text of its first second, if every text of this minute (of this form,
+        with this zone) is as many seconds behind it as it says; else None.
+        """
+        moment = self.read(text)
+        if moment is None or moment.at % 60:
+            return None
+        if text[:1].isalpha():
+            return moment.at if self._year is not None or moment.at + 60 <= self._newest else None
+        return moment.at if _ZONE.search(text, 19) else None  # local time may be anything
+
     def _parse(self, text: bytes) -> Moment | None:
         try:
             if text[:1].isalpha():
@@ -69,12 +82,32 @@ class TimeReader:
             if text[4:5] == b"-":
                 if text[10:11] == b" ":
                     return self._full(text)
-                if text[17:19] == b"60":  # a leap second, as below
-                    text = text[:17] + b"59" + text[19:]
-                return self._moment(datetime.fromisoformat(text.decode().replace(",", ".")))
+                return self._within_iso_minute(text) or self._iso(text)
             return self._moment(datetime.fromtimestamp(float(text), UTC))
         except (ValueError, OverflowError, KeyError):
             return None
+
+    def _within_iso_minute(self, text: bytes) -> Moment | None:
+        """A moment of a minute that is known, as rsyslog writes it: `2026-11-22T10:27:54.000137+01:00`."""
+        seconds = _SECONDS.get(text[17:19])
+        if seconds is None or len(text) != 32 or text[19:20] != b"." or text[26:27] not in b"+-":
+            return None
+        key = text[:17] + text[26:]
+        minute = self._minutes.get(key)
+        if minute is None:
+            first = self._iso(text[:17] + b"00" + text[26:])
+            if len(self._minutes) >= _CACHED:
+                self._minutes.clear()
+            minute = self._minutes[key] = (first.at, first.stamp[:17], first.stamp[19:])
+        (begin, before, behind), microseconds = minute, int(text[20:26])
+        fraction = f".{microseconds:06}" if microseconds else ""
+        at = (int(begin + seconds[0]) * 1_000_000 + microseconds) / 1_000_000  # as datetime rounds
+        return Moment(at, f"{before}{seconds[1]}{fraction}{behind}")
+
+    def _iso(self, text: bytes) -> Moment:
+        if text[17:19] == b"60":  # a leap second, as below
+            text = text[:17] + b"59" + text[19:]
+        return self._moment(datetime.fromisoformat(text.decode().replace(",", ".")))
 
     def _full(self, text: bytes) -> Moment:
         """Of `journalctl -o short-full`: its abbreviation is no zone, but tells which of two equal hours it is."""

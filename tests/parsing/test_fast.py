@@ -3,10 +3,12 @@
 import random
 from datetime import UTC
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from pfwatch.parsing.fast import BUILT
+from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.steps import Program
 from pfwatch.records.time import TimeReader
@@ -147,7 +149,7 @@ def test_more_hosts_keys_and_texts_than_are_remembered() -> None:
 @pytest.mark.parametrize("block", [b"", b"x", b"\nx"])
 def test_a_block_without_its_line_feeds_is_refused(block: bytes) -> None:
     nobody = Origin(b"", b"", b"", (), (), foreign=True, begins=None)
-    reader = PlainReader(lambda _text: nobody, print, print, lambda _text: None)
+    reader = PlainReader(lambda _text: nobody, print, print, TimeReader(UTC))
     steps = Steps(Program(b"x"))
     with pytest.raises(ValueError, match="line feed"):
         reader.read(block, steps, steps, steps, Effects(Sessions(), bare=False), False)
@@ -157,3 +159,40 @@ def test_the_last_line_may_lack_its_line_feed() -> None:
     for fast in (True, False):
         reading = Reading([HEAD + b"connect from unknown[192.0.2.7]"], fast=fast)
         assert reading.left()["fates"]["tallied"] == 1
+
+
+TIMES = (
+    "Nov 22 10:27:{second:02}", "Nov  2 10:{minute:02}:{second:02}", "Nov 02 10:{minute:02}:{second:02}",
+    "Nov 22 10:27:{second:02}.{fraction}", "2026-11-22T10:{minute:02}:{second:02}.{fraction}{zone}",
+    "2026-11-22T10:27:{second:02},{fraction}{zone}", "2026-11-22T10:27:{second:02}{zone}",
+    "2026-11-22T10:27:{second:02}", "2026-02-30T10:27:{second:02}{zone}", "Nov 31 10:27:{second:02}",
+    "2026-11-22T10:27:{second:02}+2{minute}", "<22>Nov 22 10:27:{second:02}", "17954300{second:02}.{fraction}",
+    "Sun 2026-11-22 10:27:{second:02} UTC", "Dec 31 23:59:{second:02}", "Nov 23 12:{minute:02}:{second:02}",
+    "Feb 29 23:59:{second:02}", "Oct 25 02:{minute:02}:{second:02}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", [UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("Australia/Lord_Howe")])
+@pytest.mark.parametrize("year", [None, 2024])
+def test_bare_hits_have_the_time_of_their_line(zone: Any, year: int | None) -> None:
+    dice = random.Random(6)
+    for reference in (REFERENCE, REFERENCE + 86_400 - 40, 1_798_761_570.0 - 86_400):  # the last: as a year ends
+        texts = [
+            dice.choice(TIMES).format(
+                second=dice.choice((dice.randrange(61), 60)),
+                minute=dice.randrange(25, 30),
+                fraction="".join(dice.choices("0123456789", k=dice.randrange(1, 10))),
+                zone=dice.choice(("Z", "+01:00", "-0330", "+00:00", "")),
+            )
+            for _ in range(400)
+        ]
+        failed = " mx1 postfix/smtpd[7]: warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: x\n"
+        told = []
+        for bare, fast in ((True, True), (False, True), (False, False)):
+            sessions = Sessions()
+            scanner = Scanner(sessions, TimeReader(zone, year), bare=bare, fast=fast)
+            for begin in range(0, len(texts), 50):
+                scanner.scan("".join(text + failed for text in texts[begin : begin + 50]).encode(), reference)
+            told.append([one.at if isinstance(one, Hit) else one.envelope.at for one in sessions.take_unbuilt()])
+        assert told[0] == told[1] == told[2]
+        assert len(told[0]) > 300

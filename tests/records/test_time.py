@@ -1,5 +1,6 @@
 """Which year, which zone: the moment of a record."""
 
+import random
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -114,3 +115,21 @@ def test_more_different_texts_than_are_remembered_are_read_rightly() -> None:
 def test_a_stamp_is_rfc_3339_to_the_second_in_the_zone_asked_for() -> None:
     assert stamp(1_795_341_211.9) == "2026-11-22T09:53:31+00:00"
     assert stamp(1_795_341_211.9, BERLIN) == "2026-11-22T10:53:31+01:00"
+
+
+def test_a_busy_minute_of_rfc_3339_is_read_as_each_of_its_moments() -> None:
+    dice, times = random.Random(8), reader("2026-11-22T12:00:00+00:00", BERLIN)
+    for _ in range(3_000):
+        second, fraction = dice.randrange(60), dice.choice((dice.randrange(1_000_000), 0, 1, 999_999))
+        zone = dice.choice(("+00:00", "-00:00", "+01:00", "-03:30", "+14:00"))
+        text = f"2026-11-22T{dice.randrange(3):02}:{dice.randrange(4):02}:{second:02}.{fraction:06}{zone}"
+        moment, when = times.read(text.encode()), datetime.fromisoformat(text)
+        assert moment == (when.timestamp(), when.isoformat())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"2026-02-30T10:00:00.123456+01:00", b"2026-11-22T10:00:00.123456+25:00", b"2026-11-22T10:61:00.123456+01:00"],
+)
+def test_a_minute_of_rfc_3339_that_does_not_exist_is_none(text: bytes) -> None:
+    assert reader("2026-11-22T12:00:00+00:00").read(text) is None
