@@ -72,7 +72,7 @@ cdef enum:
     TIME = 1  # text: the time of what follows
     ORIGIN = 2  # text: host and tag that get the next number
     HEAD = 3  # origin, form, text: the next number for what hits have in common
-    HIT_OF = 4  # head, client, pid of a process whose client failed to log in
+    HIT_OF = 4  # head, number of a client
     SPOKE = 5  # origin, pid
     CONNECTED = 6  # origin, pid, client
     LEFT = 7  # origin, pid
@@ -81,7 +81,9 @@ cdef enum:
     READ = 10  # origin, pid, queue id, body and a line feed: a line that is to be read
     ODD = 11  # text: a line without the header of the others
     FAILED = 12  # origin, pid, number: as often did its client fail to log in since he connected
-    RENEWED = 13  # origin, queue id: it belongs to another message from now on, which is gone in the same stretch
+    WHO = 13  # text: a client that gets the next number
+    LOGIN_OF = 14  # head, number of a client, pid: a hit that is one more failed login of the process
+    RENEWED = 15  # origin, queue id: it belongs to another message from now on, which is gone in the same stretch
 
     # What is known, while recording, of a process or a message in the tables of who lets it happen.
     UNKNOWN = 0
@@ -89,6 +91,8 @@ cdef enum:
     TOLD = 2  # that was written down
     CLOSED = 3  # it is in no table
 
+    CLIENT_SLOTS = 4096
+    MOST_CLIENTS = 2048  # clients that get a number in a stretch
     SERVING_SLOTS = 4096
     MOST_SERVING = 2048  # processes in a stretch of which something is known
     MAIL_SLOTS = 8192
@@ -850,7 +854,8 @@ cdef class PlainReader:
         cdef const byte* at = <const byte*>PyBytes_AS_STRING(recorded)
         cdef const byte* end = at + PyBytes_GET_SIZE(recorded)
         cdef const byte* header[MOST_MARKS]
-        cdef list origins = [], heads = []
+        cdef list origins = [], heads = [], clients = [], latest_hits = []
+        cdef Hit hit
         cdef Origin origin
         cdef PlainForm form
         cdef Hits head
@@ -877,6 +882,11 @@ cdef class PlainReader:
                 at = read_part(at, &one)
                 origins.append(self._origin(one.begin, one.end - one.begin))
                 continue
+            if what == WHO:
+                at = read_part(at, &one)
+                clients.append(self._text(one.begin, one.end))
+                latest_hits.append(None)
+                continue
             at = read_number(at, &number)
             if what == HEAD:
                 origin = <Origin>origins[number]
@@ -884,12 +894,18 @@ cdef class PlainReader:
                 form = <PlainForm>origin.forms[number]
                 heads.append(self._head(origin, form, text_of(one.begin, one.end)))
                 continue
-            if what == HIT_OF:
+            if what == HIT_OF or what == LOGIN_OF:
                 head = <Hits>heads[number]
-                at = read_part(read_part(at, &one), &two)
-                effects.hit_of(head, one.begin, one.end)
-                if two.end != NULL:
-                    effects.failed_login(head.host, head.tag, self._text(two.begin, two.end))
+                at = read_number(at, &number)
+                hit = <Hit>latest_hits[number]  # attackers come many times a second
+                if hit is not None and hit.hits is head and effects.now and effects.at == hit.at:
+                    effects.let_time_pass()
+                    effects.finished.append(hit)
+                else:
+                    latest_hits[number] = effects.hit_of(head, <bytes>clients[number])
+                if what == LOGIN_OF:
+                    at = read_part(at, &one)
+                    effects.failed_login(head.host, head.tag, self._text(one.begin, one.end))
                 continue
             origin = <Origin>origins[number]
             at = read_part(at, &one)
@@ -1082,7 +1098,7 @@ cdef class Effects:
         cdef Hit hit
         if not self.is_now():
             return False
-        hit = self.hit_of(node.hits, client, client_end)
+        hit = self.hit_of(node.hits, self.reader._text(client, client_end))
         if not self.bare:
             hit.moment = self.full_moment()
             hit.pid = self.reader._text(header[PID_END - 1], header[PID_END])
@@ -1093,17 +1109,21 @@ cdef class Effects:
             self.failed_login(origin.host, origin.tag, self.reader._text(header[PID_END - 1], header[PID_END]))
         return True
 
-    cdef Hit hit_of(self, Hits hits, const byte* client, const byte* client_end):
+    cdef int let_time_pass(self) except -1:
+        """Close what waited long enough."""
+        if self.watch and self.at != self.ticked:
+            self.listener.tick(self.at)
+            self.ticked = self.at
+
+    cdef Hit hit_of(self, Hits hits, bytes client):
         """A hit, of which only who and when is known."""
         cdef Hit hit
         if not self.is_now():
             raise ValueError(f"no time: {self.latest()!r}")
-        if self.watch and self.at != self.ticked:
-            self.listener.tick(self.at)
-            self.ticked = self.at
+        self.let_time_pass()
         hit = Hit.__new__(Hit)
         hit.hits, hit.moment, hit.at = hits, None, self.at
-        hit.client = self.reader._text(client, client_end)
+        hit.client = client
         hit.time = hit.pid = hit.queue_id = hit.tail = b""
         self.finished.append(hit)
         return hit
@@ -1227,6 +1247,15 @@ cdef struct Serving:
     bint spoke  # it wrote a plain line since anything could wait for it
 
 
+cdef struct Numbered:
+    # A client that has a number in a stretch.
+    uint64_t stretch
+    uint64_t sum
+    const byte* client
+    size_t size
+    unsigned int number
+
+
 cdef struct Mail:
     # What is known of a message in a stretch.
     uint64_t stretch
@@ -1252,10 +1281,12 @@ cdef class Recording(Effects):
     cdef byte* buffer
     cdef size_t size, room
     cdef uint64_t stretch
-    cdef unsigned int origins, heads
+    cdef unsigned int origins, heads, numbered
+    cdef int in_table
     cdef bint timed  # the time was written down
     cdef Serving serving[SERVING_SLOTS]
     cdef Mail mails[MAIL_SLOTS]
+    cdef Numbered clients_seen[CLIENT_SLOTS]
     cdef unsigned short known_serving[MOST_SERVING]
     cdef unsigned short known_mails[MOST_MAILS]
     cdef int served, mailed
@@ -1281,13 +1312,13 @@ cdef class Recording(Effects):
     cdef int begin(self, PlainReader reader) except -1:
         Effects.begin(self, reader)
         self.size, self.passing, self.stopped_at = 0, 0, -1
-        self.origins = self.heads = 0
+        self.origins = self.heads = self.numbered = 0
         self.timed = False
         self._begin_anew()
 
     cdef int _begin_anew(self) except -1:
         self.stretch += 1
-        self.served = self.mailed = 0
+        self.served = self.mailed = self.in_table = 0
         self.here = NULL
         self.held.clear()
 
@@ -1488,13 +1519,37 @@ cdef class Recording(Effects):
                 failed = False
             elif self.here.state == CLOSED:
                 self.here.state = UNKNOWN
-        self._need(64 + (client_end - client) + (header[PID_END] - header[PID_END - 1]))
-        self.buffer[self.size] = HIT_OF
+        cdef unsigned int who = self._number_of(client, client_end)
+        self._need(64 + (header[PID_END] - header[PID_END - 1]))
+        self.buffer[self.size] = LOGIN_OF if failed else HIT_OF
         self.size += 1
         self._number(node.place)
-        self._part(client, client_end)
-        self._part(header[PID_END - 1], header[PID_END] if failed else NULL)
+        self._number(who)
+        if failed:
+            self._part(header[PID_END - 1], header[PID_END])
         return True
+
+    cdef unsigned int _number_of(self, const byte* client, const byte* client_end) except? 0xFFFFFFFF:
+        """The number of a client."""
+        cdef size_t size = client_end - client
+        cdef uint64_t total = sum_of(client, size, self.reader.seed)
+        cdef size_t slot = total & (CLIENT_SLOTS - 1)
+        cdef Numbered* known = &self.clients_seen[slot]
+        while known.stretch == self.stretch:
+            if known.sum == total and known.size == size and memcmp(known.client, client, size) == 0:
+                return known.number
+            slot = (slot + 1) & (CLIENT_SLOTS - 1)
+            known = &self.clients_seen[slot]
+        if self.in_table < MOST_CLIENTS:  # else he gets another number each time
+            self.in_table += 1
+            known.stretch, known.sum, known.client, known.size = self.stretch, total, client, size
+            known.number = self.numbered
+        self._need(16 + size)
+        self.buffer[self.size] = WHO
+        self.size += 1
+        self._part(client, client_end)
+        self.numbered += 1
+        return self.numbered - 1
 
     cdef int connected(self, Origin origin, const byte** header, const byte* client, const byte* client_end) except -1:
         cdef Serving* here = self.here
