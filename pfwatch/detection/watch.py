@@ -21,6 +21,7 @@ from pfwatch.detection.texts import as_evidence, cut_record, line_of, read_text,
 from pfwatch.events import Client, Envelope, Event
 from pfwatch.parsing.fragments import client_of
 from pfwatch.parsing.hits import Hit, Hits, count_alike, count_minutes, record_of
+from pfwatch.records.time import Moment
 
 Pairs = tuple[tuple[str, str], ...]
 Told = Mapping[type[Event], Pairs]
@@ -78,10 +79,18 @@ class Watch(msgspec.Struct):
     """Those of them that are evidence."""
 
     def count_hits(
-        self, hits: list[Hit], number: int, earliest: float, last: float, numbers: RuleSettings, *, keep: bool
+        self,
+        hits: list[Hit | Moment],
+        number: int,
+        earliest: float,
+        last: float,
+        numbers: RuleSettings,
+        *,
+        keep: bool,
     ) -> None:
         """Count so many hits, the earliest of which came then; `last` is the latest of all that there were. With `keep`
-        they are kept until somebody wants to know what they tell. Only of an incident there may be more than `hits`.
+        they are kept until somebody wants to know what they tell; without, their moments suffice. Only of an incident
+        there may be more than `hits`.
         """
         self.last = last
         if self.opened is None and last - min(earliest, self.hits[0][0] if self.hits else earliest) >= numbers.window:
@@ -141,7 +150,7 @@ class Watch(msgspec.Struct):
             given_up += 1
         return given_up
 
-    def _count_leaving(self, hits: list[Hit], window: int, *, keep: bool) -> None:
+    def _count_leaving(self, hits: list[Hit | Moment], window: int, *, keep: bool) -> None:
         """Count hits below the threshold where some may leave the window."""
         for hit in hits:
             at = hit.at
