@@ -81,7 +81,7 @@ class Pipeline:
     ) -> None:
         """With `keep`, changes are collected for `drain`; with `every_event`, lines that only count are events, too;
         without `whole`, incidents are known by number and time alone, which suffices for a subject line; without
-        `metrics`, nobody asks for the counters, and what each block brings is not added to them.
+        `metrics`, nobody asks for the counters, and neither lines nor incidents are added to them.
         """
         self.counters = Counters()
         self._settings = settings
@@ -115,7 +115,8 @@ class Pipeline:
         outcome = Outcome(events=self._sessions.take_unbuilt(), tally=tally)
         if tally.foreign and log.tell_losses:  # such lines are foreign
             outcome.losses = read_losses(block, log.times)
-            self.lose(source, outcome.losses)
+            if self._metrics:
+                self.lose(source, outcome.losses)
         self._follow(outcome, clock)
         self._count(source, log, outcome)
         return outcome

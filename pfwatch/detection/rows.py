@@ -109,10 +109,6 @@ class Rows:
             yield row
             row = younger
 
-    def oldest(self) -> Row | None:
-        """The row that was last seen longest ago."""
-        return None if self.ring.younger is self.ring else self.ring.younger
-
     def add(self, subject: str, left: int, watch: Watch | None = None, last: float = 0.0, *, host: bytes = b"") -> Row:
         """A row for a subject who has none; the caller made room. Without a watch, `host` is where he was seen."""
         row = self.of_subject[subject] = Row(subject, left, watch, last, host)
