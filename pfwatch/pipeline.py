@@ -80,8 +80,8 @@ class Pipeline:
         whole: bool = True,
     ) -> None:
         """With `keep`, changes are collected for `drain`; with `every_event`, lines that only count are events, too;
-        without `whole`, nothing is added to the counters, and incidents are known by number and time alone, which
-        suffices for a subject line.
+        without `whole`, neither lines nor incidents are added to the counters, and incidents are known by number and
+        time alone, which suffices for a subject line.
         """
         self.counters = Counters()
         self._settings = settings
@@ -235,7 +235,8 @@ class Pipeline:
         outcome = Outcome(events=self._sessions.take_unbuilt(), tally=tally, losses=losses)
         if lines and tally.foreign and log.tell_losses:  # such lines are foreign
             outcome.losses = losses + read_losses(lines, log.times)
-        self.lose(source, outcome.losses)
+        if self._whole:
+            self.lose(source, outcome.losses)
         self._follow(outcome, clock)
         self._count(source, log, outcome)
         return outcome

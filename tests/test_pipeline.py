@@ -9,6 +9,7 @@ import pytest
 
 from pfwatch.alerting.notification import Notification
 from pfwatch.alerting.settings import AlertSettings
+from pfwatch.detection import detector
 from pfwatch.detection.change import Change
 from pfwatch.detection.settings import SHIPPED, DetectionSettings
 from pfwatch.parsing.hits import built
@@ -312,8 +313,11 @@ def test_a_record_out_of_order_is_told_alike_wherever_the_log_is_cut() -> None:
     assert one.told() == other.told()
 
 
-@pytest.mark.parametrize("subjects", [20_000, 30])
-def test_without_the_texts_the_story_of_incidents_is_the_same_and_nothing_is_on_the_counters(subjects: int) -> None:
+@pytest.mark.parametrize(("subjects", "unpacked"), [(20_000, 10_000_000), (30, 10_000_000), (20_000, 1_000)])
+def test_without_the_texts_the_story_of_incidents_is_the_same_and_nothing_is_on_the_counters(
+    subjects: int, unpacked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detector, "_MOST_UNPACKED", unpacked)
     story = b"".join(generate(20_000, "attack", seed=3, distinct_clients=400)) + b"".join(logs("3.10").values())
     settings = msgspec.structs.replace(SETTINGS, detection=DetectionSettings(max_subjects=subjects, rules=QUICK))
     told = []

@@ -71,7 +71,7 @@ class Detector:
             numbers = settings.rules.get(rule.name)
             if numbers is None or not numbers.enabled:
                 continue
-            rows = Rows(rule.name, settings.max_subjects, numbers.window, keep=keep)
+            rows = Rows(rule.name, settings.max_subjects, numbers.window, keep=keep, texts=texts)
             watched = Watched(rule.name, numbers, rows, Networks((*settings.allow, *numbers.allow)), rule.hits, texts)
             self._watched[rule.name] = watched
             for kind in rule.hits:
@@ -208,7 +208,7 @@ class Detector:
             row = rows.of_subject.get(subject)
             if row is None:
                 changes += self._make_room(watched, hit.at)
-                row = rows.add(subject, watched.numbers.threshold)
+                row = rows.add(subject, watched.numbers.threshold, host=hit.hits.host)
         rows.know(hit.client, row)
         return row
 

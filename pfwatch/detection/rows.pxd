@@ -4,11 +4,12 @@ cimport cython
 
 from pfwatch.parsing.hits cimport Hit, Hits
 
-cdef Py_ssize_t _HIT
+cdef Py_ssize_t _HIT, _MOMENT
 
 
 cdef class Row:
     cdef readonly str subject
+    cdef readonly bytes host
     cdef public Py_ssize_t left, unkept
     cdef public double last, earliest
     cdef public list waiting
@@ -23,7 +24,7 @@ cdef class Rows:
     cdef readonly double window
     cdef public double quiet_at
     cdef readonly Py_ssize_t evicted
-    cdef readonly bint keep
+    cdef readonly bint keep, texts
     cdef readonly dict of_subject, of_client
     cdef public set changed
     cdef readonly Row ring

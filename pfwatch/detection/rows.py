@@ -17,6 +17,8 @@ from pfwatch.parsing.hits import Hit, Hits
 
 _HIT = 100
 """Bytes that a hit takes beside its tail; clients are shared."""
+_MOMENT = 32
+"""Bytes that only a hit's moment takes."""
 NEVER = float("inf")
 _SPARE_CLIENTS = 4096
 """Clients that are remembered beside two of each subject."""
@@ -31,6 +33,7 @@ class Row:
         "earliest",
         "gone",
         "held",
+        "host",
         "last",
         "left",
         "older",
@@ -41,11 +44,12 @@ class Row:
         "younger",
     )
 
-    def __init__(self, subject: str, left: int, watch: Watch | None, last: float) -> None:
-        self.subject, self.left, self.watch = subject, left, watch
+    def __init__(self, subject: str, left: int, watch: Watch | None, last: float, host: bytes) -> None:
+        self.subject, self.left, self.watch, self.host = subject, left, watch, host
         self.last = last
         """Seconds since the epoch."""
-        self.waiting: list[Hit] = []
+        self.waiting: list[Hit] | list[float] = []
+        """Hits that nobody counted yet, or only their moments."""
         self.earliest = NEVER
         """When the first of those came that wait."""
         self.unkept = 0
@@ -59,18 +63,32 @@ class Row:
         self.younger: Row | None = None
 
 
-_UNKNOWN = Row("", 0, None, 0.0)
+_UNKNOWN = Row("", 0, None, 0.0, b"")
 _UNKNOWN.gone = True
 
 
 class Rows:
     """At most `limit` subjects of a rule; the one that was last seen longest ago makes room, and is counted."""
 
-    __slots__ = ("changed", "evicted", "keep", "limit", "of_client", "of_subject", "quiet_at", "ring", "rule", "window")
+    __slots__ = (
+        "changed",
+        "evicted",
+        "keep",
+        "limit",
+        "of_client",
+        "of_subject",
+        "quiet_at",
+        "ring",
+        "rule",
+        "texts",
+        "window",
+    )
 
-    def __init__(self, rule: str, limit: int, window: float, *, keep: bool) -> None:
-        """Who was not seen for a `window` is forgotten; with `keep`, changes are collected for `drain`."""
-        self.rule, self.limit, self.window, self.keep = rule, limit, window, keep
+    def __init__(self, rule: str, limit: int, window: float, *, keep: bool, texts: bool) -> None:
+        """Who was not seen for a `window` is forgotten. With `keep`, changes are collected for `drain`; without
+        `texts`, of a hit that waits only its moment is kept.
+        """
+        self.rule, self.limit, self.window, self.keep, self.texts = rule, limit, window, keep, texts
         self.evicted = 0
         self.quiet_at = 0.0
         """A moment before which no subject can be forgotten."""
@@ -78,7 +96,7 @@ class Rows:
         self.of_subject: dict[str, Row] = {}
         self.of_client: dict[bytes, Row | None] = {}
         """By client, as Postfix writes him; None for one whom the rule leaves alone. The row may be gone meanwhile."""
-        self.ring = Row("", 0, None, 0.0)
+        self.ring = Row("", 0, None, 0.0, b"")
         """Stands between the youngest and the oldest row."""
         self.ring.older = self.ring.younger = self.ring
 
@@ -90,13 +108,9 @@ class Rows:
             yield row
             row = younger
 
-    def oldest(self) -> Row | None:
-        """The row that was last seen longest ago."""
-        return None if self.ring.younger is self.ring else self.ring.younger
-
-    def add(self, subject: str, left: int, watch: Watch | None = None, last: float = 0.0) -> Row:
-        """A row for a subject who has none; the caller made room."""
-        row = self.of_subject[subject] = Row(subject, left, watch, last)
+    def add(self, subject: str, left: int, watch: Watch | None = None, last: float = 0.0, *, host: bytes = b"") -> Row:
+        """A row for a subject who has none; the caller made room. Without a watch, `host` is where he was seen."""
+        row = self.of_subject[subject] = Row(subject, left, watch, last, host)
         self._hang_in(row)
         self.keep_anew(row)
         return row
@@ -127,8 +141,11 @@ class Rows:
         if row.bare:
             row.unkept += 1
             return 0
-        row.waiting.append(hit)
-        return _HIT + len(hit.tail)
+        if self.texts:
+            row.waiting.append(hit)  # type: ignore[arg-type] # it is one of hits
+            return _HIT + len(hit.tail)
+        row.waiting.append(hit.at)  # type: ignore[arg-type] # it is one of moments
+        return _MOMENT
 
     def drop(self, row: Row) -> None:
         """Remove a row; what it holds is to be taken out of it, for clients still lead to it."""

@@ -78,10 +78,18 @@ class Watch(msgspec.Struct):
     """Those of them that are evidence."""
 
     def count_hits(
-        self, hits: list[Hit], number: int, earliest: float, last: float, numbers: RuleSettings, *, keep: bool
+        self,
+        hits: list[Hit] | list[float],
+        number: int,
+        earliest: float,
+        last: float,
+        numbers: RuleSettings,
+        *,
+        keep: bool,
     ) -> None:
         """Count so many hits, the earliest of which came then; `last` is the latest of all that there were. With `keep`
-        they are kept until somebody wants to know what they tell. Only of an incident there may be more than `hits`.
+        they are kept until somebody wants to know what they tell; without, these are only their moments. Only of an
+        incident there may be more than `hits`.
         """
         self.last = last
         if self.opened is None and last - min(earliest, self.hits[0][0] if self.hits else earliest) >= numbers.window:
@@ -92,7 +100,7 @@ class Watch(msgspec.Struct):
         if keep:
             self.unread = self.unread + hits if self.unread else hits
         if self.opened is None and self.count < numbers.threshold:  # else it opens now
-            self.hits += [(hit.at, 1) for hit in hits]
+            self.hits += [(at, 1) for at in _moments(hits)]
 
     def pack(self, told: Told) -> None:
         """Keep of all hits that are unread what an incident needs of them."""
@@ -141,10 +149,9 @@ class Watch(msgspec.Struct):
             given_up += 1
         return given_up
 
-    def _count_leaving(self, hits: list[Hit], window: int, *, keep: bool) -> None:
+    def _count_leaving(self, hits: list[Hit] | list[float], window: int, *, keep: bool) -> None:
         """Count hits below the threshold where some may leave the window."""
-        for hit in hits:
-            at = hit.at
+        for hit, at in zip(hits, _moments(hits), strict=True):
             self._forget(at - window)
             self.hits.append((at, 1))
             if not self.count or at < self.first:
@@ -289,6 +296,10 @@ class Watch(msgspec.Struct):
         if self.full:  # what was missed may be what was given up
             return max(self.known.get(field, 0), kept + bool(missed))
         return min(kept + missed, _DISTINCT)
+
+
+def _moments(hits: list[Hit] | list[float]) -> list[float]:
+    return [hit if isinstance(hit, float) else hit.at for hit in hits]
 
 
 def _utc(second: int) -> str:

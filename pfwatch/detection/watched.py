@@ -52,7 +52,7 @@ class Watched(msgspec.Struct):
         """What is known of a subject, every hit counted."""
         watch, waiting, unkept = row.watch, row.waiting, row.unkept
         if watch is None:
-            watch = row.watch = Watch(waiting[0].hits.host.decode("utf-8", "backslashreplace"))
+            watch = row.watch = Watch(row.host.decode("utf-8", "backslashreplace"))
         if waiting or unkept:
             earliest, row.waiting, row.earliest, row.unkept = row.earliest, [], NEVER, 0
             watch.count_hits(waiting, len(waiting) + unkept, earliest, row.last, self.numbers, keep=self.texts)
