@@ -188,6 +188,18 @@ def test_everything_that_is_kept_is_what_all_changes_came_to(log: bytes) -> None
         assert saved.keys() <= everything.keys()
 
 
+def test_the_incidents_that_are_open_are_those_that_opened_and_did_not_end(log: bytes) -> None:
+    story, most = Story(), 0
+    for line in log.splitlines(keepends=True):
+        story.feed(line)
+        opened = [change.what for change in story.changes if change.what != "grew"]
+        assert story.pipeline.open_incidents() == 2 * opened.count("opened") - len(opened)
+        most = max(most, story.pipeline.open_incidents())
+    assert most > 3
+    story.add(story.pipeline.finish())
+    assert story.pipeline.open_incidents() == 0
+
+
 def test_incidents_and_mails_come_from_the_logs_own_time() -> None:
     story = whole_story(logs("3.10")["brute_force.log"])
     (opened, ended) = (next(c for c in story.changes if c.what == what) for what in ("opened", "ended"))

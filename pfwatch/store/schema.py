@@ -55,6 +55,9 @@ MIGRATIONS: tuple[Migration, ...] = (
             text TEXT NOT NULL -- for the administrator
         )""",
     ),
+    # What the planner remembers of each incident is a row of its own. It reads what it kept before, in one; an earlier
+    # pfwatch would not know whom it told.
+    (),
 )
 
 
