@@ -55,8 +55,8 @@ MIGRATIONS: tuple[Migration, ...] = (
             text TEXT NOT NULL -- for the administrator
         )""",
     ),
-    # What the planner remembers of each incident is a row of its own. It reads what it kept before, in one; an earlier
-    # pfwatch would not know whom it told.
+    # What the planner remembers of an incident is a row of its own, and what happened to subjects is on the pages of a
+    # diary. Both read what was kept before; an earlier pfwatch would not know whom it told, nor read pages.
     (),
 )
 
