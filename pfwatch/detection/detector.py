@@ -33,6 +33,8 @@ that all texts together find room; by what stands in the log and not by time, so
 """
 _EVENT = 100
 """Bytes of an event beside its line, for the same."""
+_RESTORED = 250
+"""Bytes of a hit or an event that comes back after a restart, about."""
 _MOST_STALE = 1_000
 """Ends of dropped incidents that may wait for their time."""
 _MOST_TEXTS = 32_000_000
@@ -197,7 +199,7 @@ class Detector:
             self._open.update(((name, subject), row) for _, subject, row in sorted(opened, key=itemgetter(0, 1)))
             watched.open = len(opened)
         self._order_ends()
-        self._room -= self._diary.size
+        self._room -= self._diary.news * _RESTORED
         if self._room <= 0:
             self._pack()
 

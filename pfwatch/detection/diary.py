@@ -12,11 +12,11 @@ import zlib
 from collections import deque
 from collections.abc import Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from pfwatch.detection.rows import Row
+from pfwatch.detection.rows import Row, Rows
 from pfwatch.detection.watch import Happened, Watch
 from pfwatch.detection.watched import Watched
 from pfwatch.parsing.hits import Hit, Hits, Kind, Pieces, hit_of, hits_of, kind_of, pieces_of
@@ -63,6 +63,17 @@ class Page(msgspec.Struct, frozen=True, array_like=True):
     entries: list[Entry]
 
 
+class _Turned(NamedTuple):
+    """What is to be known of a page that was written."""
+
+    number: int
+    size: int
+    """Bytes."""
+    news: int
+    met: list[tuple[Rows, list[Row]]]
+    """Who is on it and was not gone."""
+
+
 _QUICKLY = 1
 """How hard to compress: names and lines come again and again, and a page is a sixth then."""
 _encode = msgspec.msgpack.encode
@@ -73,13 +84,13 @@ class Diary:
     """Belongs to one detector."""
 
     def __init__(self) -> None:
-        self.size = 0
-        """Bytes of all pages."""
-        self._on_pages = 0
+        self.news = 0
+        """How many there are on all pages."""
+        self._size = 0
         self._number = 0
         """Of the latest page, or of what was kept whole after it."""
-        self._pages: deque[tuple[int, int, int, list[tuple[Watched, Row]]]] = deque()
-        """The oldest first: number, bytes, how many news, and whom of those who are not gone."""
+        self._pages: deque[_Turned] = deque()
+        """The oldest first."""
         self._anew = False
 
     def begin_anew(self) -> None:
@@ -96,7 +107,7 @@ class Diary:
             page = Page(list(every), list(map(kind_of, writing.kinds)), writing.entries)
             text = zlib.compress(_encode(page), _QUICKLY)
             kept[PART][_encode(writing.number)] = text
-            self._add(writing.number, len(text), page, writing.met)
+            self._turn(_Turned(writing.number, len(text), _news_on(page), writing.met))
         if any(kept.values()):
             self._number = writing.number
         self._anew = False
@@ -107,50 +118,44 @@ class Diary:
         watches = {name: _watches(saved.get(f"watch:{name}", {})) for name in every}
         self._number = max((watch.page for known in watches.values() for watch in known.values()), default=0)
         pages = sorted((_decode(key, type=int), text) for key, text in saved.get(PART, {}).items())
-        read: list[tuple[int, int, Page]] = []
+        read: list[tuple[int, int, int, dict[str, list[str]]]] = []
         for number, text in pages:
             page = _decode(zlib.decompress(text), type=Page)
-            hits = list(map(hits_of, page.kinds))
-            read.append((number, len(text), page))
-            for place, subject, what in page.entries:
-                name = page.rules[place]
-                watch = watches[name].pop(subject, None) if name in every else None
-                if name in every and (watch is None or watch.page < number):
-                    watch = _again(every[name], subject, watch, what, page, hits)
-                if watch is not None:
-                    watches[name][subject] = watch
+            read.append((number, len(text), _news_on(page), _again_all(page, number, watches, every)))
             self._number = max(self._number, number)
         for name, known in watches.items():
             every[name].rows.restore(known)
             for row in every[name].rows:
                 row.whole_at = known[row.subject].page
-        for number, size, page in read:
-            on_page = ((every.get(page.rules[place]), subject) for place, subject, _ in page.entries)
-            rows = [(one, one.rows.of_subject.get(subject)) for one, subject in on_page if one is not None]
-            self._add(number, size, page, [(one, row) for one, row in rows if row is not None])
+        for number, size, news, on_page in read:
+            met = []
+            for name, subjects in on_page.items():
+                of_subject = every[name].rows.of_subject
+                met.append((every[name].rows, [of_subject[one] for one in subjects if one in of_subject]))
+            self._turn(_Turned(number, size, news, met))
 
-    def _add(self, number: int, size: int, page: Page, met: list[tuple[Watched, Row]]) -> None:
-        news = sum(len(what) for _, _, what in page.entries)
-        self._pages.append((number, size, news, met))
-        self.size += size
-        self._on_pages += news
+    def _turn(self, page: _Turned) -> None:
+        self._pages.append(page)
+        self._size += page.size
+        self.news += page.news
 
     def _make_room(self) -> dict[bytes, bytes | None]:
         """Give up the oldest pages where there are too many; who is on them and was not kept whole since, will be."""
         gone: dict[bytes, bytes | None] = {}
-        while self.size > _MOST_BYTES or self._on_pages > _MOST_ON_PAGES or len(self._pages) > _MOST_PAGES:
-            number, size, news, met = self._pages.popleft()
-            self.size -= size
-            self._on_pages -= news
-            gone[_encode(number)] = None
-            for watched, row in met:
-                if not row.gone and row.whole_at < number:
-                    watched.rows.keep_anew(row)
+        while self._size > _MOST_BYTES or self.news > _MOST_ON_PAGES or len(self._pages) > _MOST_PAGES:
+            page = self._pages.popleft()
+            self._size -= page.size
+            self.news -= page.news
+            gone[_encode(page.number)] = None
+            for rows, met in page.met:
+                for row in met:
+                    if not row.gone and row.whole_at < page.number:
+                        rows.keep_anew(row)
         return gone
 
     def _clear(self, every: Mapping[str, Watched]) -> dict[bytes, bytes | None]:
         self._pages.clear()
-        self.size = self._on_pages = 0
+        self._size = self.news = 0
         for watched in every.values():
             for row in watched.rows:
                 watched.rows.keep_anew(row)
@@ -164,8 +169,7 @@ class _Writing:
         self.number = number
         self.kinds: dict[Hits, int] = {}
         self.entries: list[Entry] = []
-        self.met: list[tuple[Watched, Row]] = []
-        """Who is on it and not gone."""
+        self.met: list[tuple[Rows, list[Row]]] = []
 
     def take(self, place: int, watched: Watched, *, anew: bool) -> dict[bytes, bytes | None]:
         """Write down what happened to the subjects of a rule. Gives the rows of those who are whole or gone."""
@@ -177,12 +181,10 @@ class _Writing:
             if row.gone and not anew:  # first: he may be there again
                 rows[_encode(row.subject)] = None
                 self.entries.append((place, row.subject, [Gone()]))
-        for row, happened in news.items():
-            if _is_much(happened):
-                whole.add(row)
-            elif not row.gone and row not in whole:
-                self.entries.append((place, row.subject, [self._written(one) for one in happened]))
-                self.met.append((watched, row))
+        whole.update([row for row, happened in news.items() if _is_much(happened)])
+        met = [row for row in news if not row.gone and row not in whole]
+        self.entries += [(place, row.subject, [self._written(one) for one in news[row]]) for row in met]
+        self.met.append((watched.rows, met))
         for row in whole:
             if not row.gone:
                 watch = watched.read(row)
@@ -201,8 +203,30 @@ def _is_much(happened: list[Any]) -> bool:
     return len(happened) > _MOST_NEWS or any(isinstance(one, Hit) and len(one.tail) > _LONGEST for one in happened)
 
 
+def _news_on(page: Page) -> int:
+    return sum(len(what) for _, _, what in page.entries)
+
+
 def _watches(saved: Mapping[bytes, bytes]) -> dict[str, Watch]:
     return {_decode(key, type=str): _decode(value, type=Watch) for key, value in saved.items()}
+
+
+def _again_all(
+    page: Page, number: int, watches: dict[str, dict[str, Watch]], every: Mapping[str, Watched]
+) -> dict[str, list[str]]:
+    """Let what is on a page happen again. Gives who is on it, by rule."""
+    hits, met = list(map(hits_of, page.kinds)), dict[str, list[str]]()
+    for place, subject, what in page.entries:
+        name = page.rules[place]
+        if name not in every:
+            continue
+        met.setdefault(name, []).append(subject)
+        watch = watches[name].pop(subject, None)
+        if watch is None or watch.page < number:
+            watch = _again(every[name], subject, watch, what, page, hits)
+        if watch is not None:
+            watches[name][subject] = watch
+    return met
 
 
 def _again(
