@@ -177,19 +177,19 @@ class _Writing:
         for row, what in watched.rows.take_news():
             news.setdefault(row, []).append(what)
         whole, watched.rows.changed = watched.rows.changed, set()
-        for row in dict.fromkeys((*news, *whole)):
-            if row.gone and not anew:  # first: he may be there again
-                rows[_encode(row.subject)] = None
-                self.entries.append((place, row.subject, [Gone()]))
-        whole.update([row for row, happened in news.items() if _is_much(happened)])
+        ended, watched.rows.ended = watched.rows.ended, set()
+        ended.update([row.subject for row in news if row.gone])
+        if not anew:  # first, for they may be there again
+            rows.update((_encode(subject), None) for subject in ended)
+            self.entries += [(place, subject, [Gone()]) for subject in ended]
+        whole.update([row for row, happened in news.items() if not row.gone and _is_much(happened)])
         met = [row for row in news if not row.gone and row not in whole]
         self.entries += [(place, row.subject, [self._written(one) for one in news[row]]) for row in met]
         self.met.append((watched.rows, met))
         for row in whole:
-            if not row.gone:
-                watch = watched.read(row)
-                watch.page = row.whole_at = self.number
-                rows[_encode(row.subject)] = _encode(watch)
+            watch = watched.read(row)
+            watch.page = row.whole_at = self.number
+            rows[_encode(row.subject)] = _encode(watch)
         return rows
 
     def _written(self, what: Any) -> News:

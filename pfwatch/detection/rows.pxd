@@ -22,7 +22,7 @@ cdef class Rows:
     cdef readonly Py_ssize_t evicted
     cdef readonly bint keep
     cdef readonly dict of_subject, of_client
-    cdef public set changed
+    cdef public set changed, ended
     cdef readonly list news
     cdef public Py_ssize_t heard
     cdef readonly Row ring

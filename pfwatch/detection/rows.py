@@ -68,6 +68,7 @@ class Rows:
 
     __slots__ = (
         "changed",
+        "ended",
         "evicted",
         "heard",
         "keep",
@@ -88,6 +89,8 @@ class Rows:
         """A moment before which no subject can be forgotten."""
         self.changed: set[Row] = set()
         """Those that changed in a way that the diary does not tell."""
+        self.ended: set[str] = set()
+        """Subjects who are gone without that the diary tells."""
         self.news: list[tuple[Row, Any]] = []
         """What happened since the diary took it, in its order: a hit, what else the diary knows, None for the end."""
         self.heard = 0
@@ -154,6 +157,9 @@ class Rows:
         row.gone = True
         self._hang_out(row)
         self.note(row, None)
+        if row in self.changed:
+            self.changed.discard(row)
+            self.ended.add(row.subject)
 
     def make_room(self) -> Row | None:
         """Remove the oldest row where there is no room for another one."""
@@ -165,8 +171,12 @@ class Rows:
         return row
 
     def keep_anew(self, row: Row) -> None:
-        """Say that a row was changed in a way that the diary does not tell."""
-        if self.keep:
+        """Say that a row was changed, or is gone, in a way that the diary does not tell."""
+        if not self.keep:
+            return
+        if row.gone:
+            self.ended.add(row.subject)
+        else:
             self.changed.add(row)
 
     def note(self, row: Row, what: Any) -> None:
@@ -175,8 +185,8 @@ class Rows:
             return
         self.heard += _HIT
         if self.heard > _MOST_NEWS:  # the disk does not answer
-            self.changed.update([changed for changed, _ in self.take_news()])
-            self.changed.add(row)
+            for changed, _ in [*self.take_news(), (row, what)]:
+                self.keep_anew(changed)
         else:
             self.news.append((row, what))
 

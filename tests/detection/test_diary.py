@@ -151,6 +151,7 @@ def test_what_waits_for_a_disk_that_does_not_answer_has_a_limit_and_nothing_is_l
     for one in log[100:]:
         pipeline.feed(one, "log", REFERENCE)
         assert max(len(each.news) for each in waiting) < 25
+        assert max(len(each.changed) + len(each.ended) for each in waiting) <= 2 * SUBJECTS
     committed(pipeline, kept)
     assert known(restarted(kept)) == known(pipeline)
 
