@@ -183,12 +183,9 @@ class Pipeline:
         self._saved_logs.pop(source.encode(), None)
         self._released[source.encode()] = None
 
-    def incidents(self) -> list[Change]:
-        """The incidents that are open, as changes that have not happened."""
-        return [
-            Change("opened", (incident.rule, incident.subject), incident.opened, incident)
-            for incident in self._detector.open_incidents()
-        ]
+    def open_incidents(self) -> int:
+        """How many incidents are open, of all rules."""
+        return sum(map(self._detector.open_count, self._settings.detection.rules))
 
     def drain(self, *, whole: bool = False) -> dict[str, dict[bytes, bytes | None]]:
         """What changed since the last call and must outlive the process, by part. The counters are complete then.

@@ -25,6 +25,8 @@ class Table(Generic[K, V]):
         self.limit = limit
         self.keep = keep
         self.changed: set[K] = set()
+        self._drained: set[K] = set()
+        """Keys of the rows that the store has."""
         self._gaps = 0
         """Rows that made room since the others were last moved up."""
         self._encode = msgspec.msgpack.Encoder().encode
@@ -73,6 +75,7 @@ class Table(Generic[K, V]):
         """Say that every row is to be kept anew, and that what else is kept of this table is none of it."""
         if self.keep:
             self.changed = set(self.rows)
+            self._drained.clear()
 
     def drop(self, key: K) -> V | None:
         """Remove a row."""
@@ -86,9 +89,19 @@ class Table(Generic[K, V]):
         return iter(list(self.rows.items()))
 
     def drain(self) -> dict[bytes, bytes | None]:
-        """What changed since the last call, encoded; None for a row that is gone."""
-        rows, encode = self.rows, self._encode
-        changed = {encode(key): encode(rows[key]) if key in rows else None for key in self.changed}
+        """What changed since the last call, encoded; None for a row that is gone.
+
+        Of a row that came and went in between nothing is told: of messages and connections those are most.
+        """
+        rows, encode, drained = self.rows, self._encode, self._drained
+        changed: dict[bytes, bytes | None] = {}
+        for key in self.changed:
+            if key in rows:
+                drained.add(key)
+                changed[encode(key)] = encode(rows[key])
+            elif key in drained:
+                drained.remove(key)
+                changed[encode(key)] = None
         self.changed.clear()
         return changed
 
@@ -96,3 +109,5 @@ class Table(Generic[K, V]):
         """Take rows that `drain` gave."""
         for key, value in saved.items():
             self.rows[self._decode_key(key)] = self._decode_value(value)
+        if self.keep:
+            self._drained.update(self.rows)

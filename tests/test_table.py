@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,3 +49,31 @@ def test_a_large_table_makes_room_as_quickly_as_a_small_one() -> None:
         return best
 
     assert seconds_a_row(45_000) < 6 * seconds_a_row(500)
+
+
+def test_a_row_that_came_and_went_between_two_commits_costs_neither_anything() -> None:
+    one: Table[int, int] = Table(int, int, 10, keep=True)
+    one.put(1, 10)
+    kept = one.drain()
+    one.put(2, 20)
+    one.drop(2)
+    assert one.drain() == {}
+    one.drop(1)
+    one.put(1, 11)
+    one.drop(1)
+    assert one.drain() == dict.fromkeys(kept)
+    one.put(1, 12)
+    one.drop(1)
+    assert one.drain() == {}, "it is gone already"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_row_that_was_kept_before_a_restart_goes_from_the_store_when_it_goes(whole: bool) -> None:
+    one: Table[int, int] = Table(int, int, 10, keep=True)
+    one.restore({b"\x01": b"\x0a", b"\x02": b"\x14"})
+    if whole:
+        one.drop(2)
+        one.touch_all()
+        assert one.drain() == {b"\x01": b"\x0a"}
+    one.drop(1)
+    assert one.drain() == {b"\x01": None}

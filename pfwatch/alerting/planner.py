@@ -11,6 +11,7 @@ import msgspec
 
 from pfwatch.alerting.decide import TELL, Told, Verdict, decide
 from pfwatch.alerting.notification import Notification, Reason
+from pfwatch.alerting.remembered import Remembered
 from pfwatch.alerting.settings import AlertSettings
 from pfwatch.detection.change import Change, Key
 from pfwatch.detection.detector import Detector
@@ -54,6 +55,17 @@ class Plan(msgspec.Struct):
     """Of the latest digest or overflow notification."""
 
 
+_IN_ROWS: Mapping[str, object] = {
+    "group": Key,
+    "digest": Key,
+    "ended": Incident,
+    "told": tuple[Key, Told],
+    "cooling": float,
+}
+"""Those fields of a plan that can be long, and what is in them: each of their rows is kept for itself, as a commit each
+second that wrote all of it would write megabytes."""
+
+
 class Planner:
     """Turns changes into notifications. `suppressed` counts by reason what was not told since it was last taken."""
 
@@ -64,7 +76,7 @@ class Planner:
         self._settings = settings
         self._shown = _MOST_SHOWN if whole else 0
         self._detector = detector
-        self._plan = Plan()
+        self._plan = _in_rows(Plan())
         self._changed = False
         self.suppressed: dict[str, int] = {}
 
@@ -97,10 +109,12 @@ class Planner:
         """Tell what is due by `now`."""
         plan, made = self._plan, []
         if plan.group_at <= now:
-            due, plan.group, at, plan.group_at = plan.group, {}, plan.group_at, _NEVER
+            due, at, plan.group_at = dict(plan.group), plan.group_at, _NEVER
+            plan.group.clear()
             made += self._tell(due, at, clock)
         if plan.digest_at <= now:
-            due, plan.digest, at, plan.digest_at = plan.digest, {}, plan.digest_at, _NEVER
+            due, at, plan.digest_at = dict(plan.digest), plan.digest_at, _NEVER
+            plan.digest.clear()
             made += self._tell(due, at, clock, digest=True)
         interval = self._settings.repeat_interval
         # Who was told longest ago stands first.
@@ -120,16 +134,25 @@ class Planner:
         if not self._changed:
             return {}
         self._changed = False
-        return {b"plan": msgspec.msgpack.encode(self._plan)}
+        rest = msgspec.structs.replace(self._plan, **{name: {} for name in _IN_ROWS})
+        kept: dict[bytes, bytes | None] = {b"plan": msgspec.msgpack.encode(rest)}
+        for name in _IN_ROWS:
+            kept |= getattr(self._plan, name).drain(name)
+        return kept
 
     def touch_all(self) -> None:
         """Say that everything is to be kept anew."""
         self._changed = True
+        for name in _IN_ROWS:
+            getattr(self._plan, name).touch_all()
 
     def restore(self, saved: Mapping[bytes, bytes]) -> None:
         """Go on with what `drain` gave."""
         if b"plan" in saved:
-            self._plan = msgspec.msgpack.decode(saved[b"plan"], type=Plan)
+            # One that was kept whole, by an earlier version, comes in rows from now on.
+            self._plan = _in_rows(msgspec.msgpack.decode(saved[b"plan"], type=Plan))
+            for name in _IN_ROWS:
+                getattr(self._plan, name).restore(name, saved)
             for key, told in self._plan.told.values():
                 self._detector.mark(key, told.count * self._settings.grew_factor)
 
@@ -165,7 +188,8 @@ class Planner:
     def _cool(self, key: Key, at: float) -> None:
         cooling = self._plan.cooling
         if len(cooling) >= _MOST_COOLING:
-            self._plan.cooling = cooling = {name: until for name, until in cooling.items() if until > at}
+            for name in [name for name, until in cooling.items() if until <= at]:
+                del cooling[name]
             while len(cooling) >= _MOST_COOLING:
                 del cooling[next(iter(cooling))]
         cooling[" ".join(key)] = at + self._detector.rule(key[0]).cooldown
@@ -235,6 +259,12 @@ class Planner:
     def _whole(self, incident: Incident, key: Key) -> Incident:
         """Of what was chosen by its outline."""
         return incident if incident.ended is not None else self._detector.incident(key) or incident
+
+
+def _in_rows(plan: Plan) -> Plan:
+    """The same, kept row by row."""
+    rows = {name: Remembered(value, getattr(plan, name)) for name, value in _IN_ROWS.items()}
+    return msgspec.structs.replace(plan, **rows)
 
 
 def subject_line(incidents: list[Incident], reason: Reason) -> str:

@@ -1,6 +1,7 @@
 """`pfwatch run`: the daemon."""
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from pfwatch.systemd import Notifier
 
 _CONFIG = Path("/etc/pfwatch/pfwatch.toml")
+_GARBAGE = 100_000
+"""New objects between two looks for garbage in cycles: following a log makes none, and a look costs as much as there is
+remembered of all subjects."""
 
 
 @click.command()
@@ -71,6 +75,8 @@ async def _run(
     from pfwatch.store.errors import StateError
     from pfwatch.web.server import WebError
 
+    gc.freeze()  # what was loaded stays
+    gc.set_threshold(_GARBAGE)
     daemon = Daemon(settings, notifier, say)
     proven, reloaded = None, True
     with signals(lambda end: daemon.stop(end)):  # whichever runs at that time

@@ -290,7 +290,7 @@ class Daemon:
         problem = self._problem()
         if problem:
             return problem
-        incidents = len(self.pipeline.incidents())
+        incidents = self.pipeline.open_incidents()
         return f"Watching {self._watched.names()}: {self._lines:,} lines read, {incidents} incidents open"
 
     def _not_ready(self) -> str | None:

@@ -13,13 +13,14 @@ from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from pfwatch.detection.change import Change, Key, Whole
+from pfwatch.detection.diary import Diary, Opened
 from pfwatch.detection.ends import Ends
 from pfwatch.detection.incident import Incident
 from pfwatch.detection.rows import NEVER, HitCounter, Row, Rows
 from pfwatch.detection.rules import RULES, Facts, Networks
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
-from pfwatch.detection.texts import share
-from pfwatch.detection.watch import Watch
+from pfwatch.detection.texts import cut_record, share
+from pfwatch.detection.watch import Happened, Watch
 from pfwatch.detection.watched import Watched
 from pfwatch.events import Event
 from pfwatch.parsing.hits import Hit
@@ -31,6 +32,8 @@ that all texts together find room; by what stands in the log and not by time, so
 """
 _EVENT = 100
 """Bytes of an event beside its line, for the same."""
+_RESTORED = 250
+"""Bytes of a hit or an event that comes back after a restart, about."""
 _MOST_STALE = 1_000
 """Ends of dropped incidents that may wait for their time."""
 _MOST_TEXTS = 32_000_000
@@ -65,6 +68,7 @@ class Detector:
         self._wanted_hits: dict[type[Event], list[Rows]] = {}
         self._hits = HitCounter(self, self._wanted_hits, _MOST_UNPACKED)
         """Where it has no room left for hits and events, all are packed."""
+        self._diary = Diary()
         self._ends = Ends()
         """Each open incident with a moment before which it does not end, and some that were dropped."""
         for rule in RULES:
@@ -157,9 +161,8 @@ class Detector:
         if row:
             watched = self._watched[key[0]]
             watch = watched.settled(row)
-            watch.mark = count
+            watch.mark = count  # not kept: who says so says it again after a restart
             row.left = watch.room(watched.numbers.threshold)
-            watched.rows.keep_anew(row)
 
     def rule(self, name: str) -> RuleSettings:
         """The numbers of a rule."""
@@ -175,20 +178,20 @@ class Detector:
 
     def drain(self) -> dict[str, dict[bytes, bytes | None]]:
         """What changed since the last call, by table."""
-        return {f"watch:{name}": watched.rows.drain(watched.read) for name, watched in self._watched.items()}
+        return self._diary.drain(self._watched)
 
     def touch_all(self) -> None:
         """Say that everything is to be kept anew."""
-        for watched in self._watched.values():
-            watched.rows.touch_all()
+        self._diary.begin_anew()
 
     def restore(self, saved: Mapping[str, Mapping[bytes, bytes]]) -> None:
         """Go on with what `drain` gave."""
+        self._diary.restore(saved, self._watched)
         for name, watched in self._watched.items():
-            watched.rows.restore(saved.get(f"watch:{name}", {}))
             opened: list[tuple[float, str, Row]] = []
             for row in watched.rows:
                 watch = watched.settled(row)
+                watch.mark = None
                 row.left = watch.room(watched.numbers.threshold)
                 row.held = watch.opened is not None
                 row.bare = row.held and not self._texts
@@ -197,6 +200,9 @@ class Detector:
             self._open.update(((name, subject), row) for _, subject, row in sorted(opened, key=itemgetter(0, 1)))
             watched.open = len(opened)
         self._order_ends()
+        self._hits.room -= self._diary.news * _RESTORED
+        if self._hits.room <= 0:
+            self._pack()
 
     def meet(self, rows: Rows, hit: Hit, gone: str, changes: list[Change]) -> Row | None:
         """The row of a client who has none; its subject, if he had one before, is `gone`. None for whom a rule leaves
@@ -221,6 +227,7 @@ class Detector:
             if watch.count >= numbers.threshold:
                 what = "opened"
                 self._begin(watched, row, watch, at)
+                rows.note(row, Opened(at))
         elif watch.mark is not None and watch.count >= watch.mark:
             what = "grew"
             watch.mark = None
@@ -243,11 +250,19 @@ class Detector:
         if row is None:
             changes += self._make_room(watched, envelope.at)
             row = rows.add(subject, watched.numbers.threshold, Watch(envelope.host))
-        watch = watched.read(row) if self._texts else watched.settled(row)
-        watch.add(envelope.at, weight, watched.numbers.window)
-        if self._texts:
-            watch.tell(envelope, event.client, weight, facts(event))
+        if self._texts or rows.keep:
+            watch, told = watched.read(row), facts(event) if self._texts else ()
+            record = cut_record(envelope.record)
+            one = Happened(
+                envelope.at, weight, envelope.host, envelope.service, envelope.daemon, record, event.client, told
+            )
+            watch.happen(one, watched.numbers.window, tell=self._texts)
+            rows.heard += sum(map(len, record))
+            rows.note(row, one)
             self._hits.room -= _EVENT + sum(map(len, envelope.record))
+        else:
+            watch = watched.settled(row)
+            watch.add(envelope.at, weight, watched.numbers.window)
         row.last = watch.last
         rows.touch(row)
         if envelope.at >= rows.quiet_at:
@@ -284,20 +299,25 @@ class Detector:
             for row in watched.rows:
                 if row.waiting or (row.watch is not None and row.watch.unread):
                     watched.settled(row).pack(watched.told)
-        if self._taken() <= _MOST_TEXTS:
-            return
-        for watched in self._watched.values():
-            for row in watched.rows:
-                watched.read(row)
-        if self._taken() <= _MOST_TEXTS:
+        if not self._is_too_much():
             return
         most = share((watch.size for watch in self._every_watch()), _FEWER_TEXTS)
         for watched in self._watched.values():
             watched.give_up_texts(most)
 
-    def _taken(self) -> int:
-        """Bytes of texts at most: what was not read yet may be less."""
-        return sum(watch.size + watch.packed for watch in self._every_watch())
+    def _is_too_much(self) -> bool:
+        """Whether the texts find no room. What was not read yet may take less than it seems; it is read as far as that
+        matters.
+        """
+        over = sum(watch.size + watch.packed for watch in self._every_watch()) - _MOST_TEXTS
+        for watched in self._watched.values():
+            for row in watched.rows:
+                if over <= 0:
+                    return False
+                if row.watch is not None and row.watch.packed:
+                    over -= row.watch.size + row.watch.packed
+                    over += watched.read(row).size
+        return over > 0
 
     def _every_watch(self) -> Iterator[Watch]:
         for watched in self._watched.values():

@@ -10,7 +10,7 @@ cdef Py_ssize_t _HIT, _MOMENT
 cdef class Row:
     cdef readonly str subject
     cdef readonly bytes host
-    cdef public Py_ssize_t left, unkept
+    cdef public Py_ssize_t left, unkept, whole_at
     cdef public double last, earliest
     cdef public list waiting
     cdef public object watch
@@ -26,13 +26,17 @@ cdef class Rows:
     cdef readonly Py_ssize_t evicted
     cdef readonly bint keep, texts
     cdef readonly dict of_subject, of_client
-    cdef public set changed
+    cdef public set changed, ended
+    cdef readonly list news
+    cdef public Py_ssize_t heard
     cdef readonly Row ring
     @cython.locals(older=Row, younger=Row, row=Row)
     cpdef touch(self, Row row)
+    @cython.locals(size=Py_ssize_t)
     cpdef Py_ssize_t hang_up(self, Row row, Hit hit)
     cpdef drop(self, Row row)
     cpdef keep_anew(self, Row row)
+    cpdef note(self, Row row, object what)
     @cython.locals(ring=Row, youngest=Row)
     cdef _hang_in(self, Row row)
     @cython.locals(older=Row, younger=Row)

@@ -6,10 +6,8 @@ A hit costs little here because little is touched: it is hung up in the row of i
 there can be. Compiled where there is a C compiler: then `rows.pxd` says what stands in a row as C has it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
-
-import msgspec
 
 from pfwatch.detection.watch import Watch
 from pfwatch.events import Event
@@ -19,6 +17,8 @@ _HIT = 100
 """Bytes that a hit takes beside its tail; clients are shared."""
 _MOMENT = 32
 """Bytes that only a hit's moment takes."""
+_MOST_NEWS = 4_000_000
+"""Bytes of what happened that wait for the diary; then the rows are kept whole instead."""
 NEVER = float("inf")
 _SPARE_CLIENTS = 4096
 """Clients that are remembered beside two of each subject."""
@@ -41,6 +41,7 @@ class Row:
         "unkept",
         "waiting",
         "watch",
+        "whole_at",
         "younger",
     )
 
@@ -59,6 +60,8 @@ class Row:
         self.gone = False
         self.held = False
         """It is not to be forgotten, however quiet it is."""
+        self.whole_at = 0
+        """The page of the diary before which all of it was kept whole."""
         self.older: Row | None = None
         self.younger: Row | None = None
 
@@ -72,9 +75,12 @@ class Rows:
 
     __slots__ = (
         "changed",
+        "ended",
         "evicted",
+        "heard",
         "keep",
         "limit",
+        "news",
         "of_client",
         "of_subject",
         "quiet_at",
@@ -85,14 +91,21 @@ class Rows:
     )
 
     def __init__(self, rule: str, limit: int, window: float, *, keep: bool, texts: bool) -> None:
-        """Who was not seen for a `window` is forgotten. With `keep`, changes are collected for `drain`; without
+        """Who was not seen for a `window` is forgotten. With `keep`, what happens is collected for the diary; without
         `texts`, of a hit that waits only its moment is kept.
         """
         self.rule, self.limit, self.window, self.keep, self.texts = rule, limit, window, keep, texts
         self.evicted = 0
         self.quiet_at = 0.0
         """A moment before which no subject can be forgotten."""
-        self.changed: set[str] = set()
+        self.changed: set[Row] = set()
+        """Those that changed in a way that the diary does not tell."""
+        self.ended: set[str] = set()
+        """Subjects who are gone without that the diary tells."""
+        self.news: list[tuple[Row, Any]] = []
+        """What happened since the diary took it, in its order: a hit, what else the diary knows, None for the end."""
+        self.heard = 0
+        """Bytes that this takes."""
         self.of_subject: dict[str, Row] = {}
         self.of_client: dict[bytes, Row | None] = {}
         """By client, as Postfix writes him; None for one whom the rule leaves alone. The row may be gone meanwhile."""
@@ -112,7 +125,6 @@ class Rows:
         """A row for a subject who has none; the caller made room. Without a watch, `host` is where he was seen."""
         row = self.of_subject[subject] = Row(subject, left, watch, last, host)
         self._hang_in(row)
-        self.keep_anew(row)
         return row
 
     def know(self, client: bytes, row: Row | None) -> None:
@@ -126,15 +138,17 @@ class Rows:
         self.of_client[client] = row
 
     def touch(self, row: Row) -> None:
-        """Make a row the youngest, and say that it is to be kept anew."""
+        """Make a row the youngest."""
         if row.younger is not self.ring:
             self._hang_out(row)
             self._hang_in(row)
-        self.keep_anew(row)
 
     def hang_up(self, row: Row, hit: Hit) -> int:
         """Let a hit wait in its row. Gives the bytes that it takes."""
+        size = len(hit.tail)
         self.touch(row)
+        self.heard += size
+        self.note(row, hit)
         row.left -= 1
         row.last = max(row.last, hit.at)
         row.earliest = min(row.earliest, hit.at)
@@ -143,7 +157,7 @@ class Rows:
             return 0
         if self.texts:
             row.waiting.append(hit)  # type: ignore[arg-type] # it is one of hits
-            return _HIT + len(hit.tail)
+            return _HIT + size
         row.waiting.append(hit.at)  # type: ignore[arg-type] # it is one of moments
         return _MOMENT
 
@@ -152,7 +166,10 @@ class Rows:
         del self.of_subject[row.subject]
         row.gone = True
         self._hang_out(row)
-        self.keep_anew(row)
+        self.note(row, None)
+        if row in self.changed:
+            self.changed.discard(row)
+            self.ended.add(row.subject)
 
     def forget_quiet(self, at: float) -> None:
         """Drop the rows that were last seen before the window that ends now; they stand in the order of last sight."""
@@ -178,31 +195,34 @@ class Rows:
         return row
 
     def keep_anew(self, row: Row) -> None:
-        """Say that a row was changed."""
-        if self.keep:
-            self.changed.add(row.subject)
+        """Say that a row was changed, or is gone, in a way that the diary does not tell."""
+        if not self.keep:
+            return
+        if row.gone:
+            self.ended.add(row.subject)
+        else:
+            self.changed.add(row)
 
-    def touch_all(self) -> None:
-        """Say that every row is to be kept anew, and that what else is kept is none of them."""
-        if self.keep:
-            self.changed = set(self.of_subject)
+    def note(self, row: Row, what: Any) -> None:
+        """Say what happened to a row; whoever does adds the bytes to `heard`, where there are many."""
+        if not self.keep:
+            return
+        self.heard += _HIT
+        if self.heard > _MOST_NEWS:  # the disk does not answer
+            for changed, _ in [*self.take_news(), (row, what)]:
+                self.keep_anew(changed)
+        else:
+            self.news.append((row, what))
 
-    def drain(self, watch_of: Callable[[Row], Watch]) -> dict[bytes, bytes | None]:
-        """What changed since the last call, encoded; None for a row that is gone."""
-        rows, encode = self.of_subject, msgspec.msgpack.encode
-        changed = {
-            encode(subject): encode(watch_of(rows[subject])) if subject in rows else None for subject in self.changed
-        }
-        self.changed.clear()
-        return changed
+    def take_news(self) -> list[tuple[Row, Any]]:
+        """What happened since the last call."""
+        news, self.news, self.heard = self.news, [], 0
+        return news
 
-    def restore(self, saved: Mapping[bytes, bytes]) -> None:
-        """Take rows that `drain` gave."""
-        decode = msgspec.msgpack.decode
-        watches = [(decode(key, type=str), decode(value, type=Watch)) for key, value in saved.items()]
-        for subject, watch in sorted(watches, key=lambda one: one[1].last):  # saved in no order
+    def restore(self, watches: Mapping[str, Watch]) -> None:
+        """Take what is known of each subject."""
+        for subject, watch in sorted(watches.items(), key=lambda one: one[1].last):  # they come in no order
             self.add(subject, 0, watch, watch.last)
-        self.changed.clear()
 
     def _hang_in(self, row: Row) -> None:
         ring = self.ring

@@ -18,7 +18,7 @@ from pfwatch.detection.incident import Incident
 from pfwatch.detection.rules import Facts
 from pfwatch.detection.settings import RuleSettings
 from pfwatch.detection.texts import as_evidence, cut_record, line_of, read_text, size_of, texts_of_client
-from pfwatch.events import Client, Envelope, Event
+from pfwatch.events import Client, Event
 from pfwatch.parsing.fragments import client_of
 from pfwatch.parsing.hits import Hit, Hits, count_alike, count_minutes, record_of
 
@@ -36,6 +36,19 @@ _SECONDS = [f"{second:02}Z" for second in range(60)]
 _NEVER = 1 << 60
 _PACKED = 250
 """Bytes that a hit among those alike takes beside what stands in it."""
+
+
+class Happened(msgspec.Struct, frozen=True, tag=1, array_like=True, gc=False):
+    """An event that counts, and what is told of it."""
+
+    at: float
+    weight: int
+    host: str
+    service: str | None
+    daemon: str | None
+    record: tuple[bytes, ...]
+    client: Client
+    facts: Facts
 
 
 class Watch(msgspec.Struct):
@@ -76,6 +89,8 @@ class Watch(msgspec.Struct):
     early: list[Any] = []
     late: list[Any] = []
     """Those of them that are evidence."""
+    page: int = 0
+    """Of a watch that is kept: the page of the diary up to which all is in it."""
 
     def count_hits(
         self,
@@ -180,19 +195,21 @@ class Watch(msgspec.Struct):
             self.last = at
         self.count += weight
 
-    def tell(self, envelope: Envelope, client: Client, weight: int, facts: Facts) -> None:
-        """Keep what an event tells that was counted, behind the hits that were read."""
-        at = envelope.at
-        if client is self.client and (envelope.service, envelope.daemon) == self.service:
-            self.same += weight
+    def happen(self, one: Happened, window: int, *, tell: bool) -> None:
+        """Count an event, and keep what it tells if it is to; behind the hits that were read."""
+        self.add(one.at, one.weight, window)
+        if not tell:
+            return
+        if one.client is self.client and (one.service, one.daemon) == self.service:
+            self.same += one.weight
         else:
-            self._add_client(envelope, client, weight)
-        self._add_facts(facts, weight)
-        self._add_minute(at - at % _MINUTE, weight)
+            self._add_client(one)
+        self._add_facts(one.facts, one.weight)
+        self._add_minute(one.at - one.at % _MINUTE, one.weight)
         if len(self.begin) < _EVIDENCE:
-            self.begin.append(cut_record(envelope.record))
+            self.begin.append(one.record)
         else:
-            self.end.append(cut_record(envelope.record))
+            self.end.append(one.record)
             if len(self.end) > _EVIDENCE:
                 del self.end[0]
 
@@ -205,13 +222,13 @@ class Watch(msgspec.Struct):
             if len(chart) > _CHART:
                 del chart[min(chart)]
 
-    def _add_client(self, envelope: Envelope, client: Client, weight: int) -> None:
+    def _add_client(self, one: Happened) -> None:
         """A client or service that is not the one of the hit before."""
         self._count_same()
-        texts = texts_of_client(client, envelope.service, envelope.daemon)
-        self._add_facts(texts, weight)
+        texts = texts_of_client(one.client, one.service, one.daemon)
+        self._add_facts(texts, one.weight)
         if all(not text or text in self.facts[field] for field, text in texts):
-            self.client, self.service = client, (envelope.service, envelope.daemon)
+            self.client, self.service = one.client, (one.service, one.daemon)
 
     def _count_same(self) -> None:
         """Count the hits that were like the one before them."""

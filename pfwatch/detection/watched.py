@@ -1,7 +1,7 @@
 """A rule at work: its numbers, whom it leaves alone, and the subjects that it watches.
 
-Enters: addresses and clients. Leaves: whom they are counted as, and incidents as they stand. Only the detector imports
-this; it must never know an event.
+Enters: addresses and clients. Leaves: whom they are counted as, and incidents as they stand. Only the detector and its
+diary import this; it must never know an event.
 """
 
 import msgspec

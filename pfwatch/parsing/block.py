@@ -105,6 +105,11 @@ def tails_pattern(form: Form, names: tuple[str, ...]) -> re.Pattern[bytes]:
     return re.compile(as_branches(rf"\n{tail}(?=\n|\Z)").encode("latin-1"))
 
 
+def fits_head(form: Form, head: bytes) -> bool:
+    """Whether lines of a form can begin so."""
+    return re.fullmatch(form.head.encode(), head) is not None
+
+
 def in_order(form: Form, names: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the names that are groups of the form's tail, as they follow each other there."""
     return tuple(name for name in _GROUP.findall(form.tail) if name in names)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pfwatch.events import Envelope, Event, Severity
-from pfwatch.parsing.block import Form, in_order, tails_pattern
+from pfwatch.parsing.block import Form, fits_head, in_order, plain_forms, tails_pattern
 from pfwatch.records.time import Moment
 
 SEVERITIES: dict[str, Severity] = {"warning": "warning", "error": "error", "fatal": "fatal", "panic": "panic"}
@@ -108,6 +108,38 @@ def event_of(hit: Hit) -> Event:
         number_of(hit.pid), severity, 1, len(body) >= TRUNCATED, rule.name, None, False, record,
     )  # fmt: skip
     return rule.build(envelope, found)
+
+
+Kind = tuple[str, bool, bytes, bytes, bytes, str, str]
+"""What hits have in common, as plain values: rule, whether behind a queue id, head, host, tag, service, daemon."""
+Pieces = tuple[float, bytes, bytes, bytes, bytes, bytes]
+"""A hit beside that: time in seconds since the epoch and as it stands in the log, pid, queue id, client, tail."""
+
+
+def kind_of(hits: Hits) -> Kind:
+    """What hits have in common, in a form that can be kept."""
+    form = hits.form
+    return form.rule.name, form.with_id, hits.head, hits.host, hits.tag, hits.service, hits.daemon
+
+
+def pieces_of(hit: Hit) -> Pieces:
+    """A hit in a form that can be kept."""
+    return hit.at, hit.time, hit.pid, hit.queue_id, hit.client, hit.tail
+
+
+def hits_of(kind: Kind) -> Hits | None:
+    """What hits have in common that were kept; None where no rule makes such hits any more."""
+    rule, with_id, head, host, tag, service, daemon = kind
+    for form in plain_forms(daemon):
+        if form.rule.name == rule and form.plain.hit and form.with_id is with_id and fits_head(form, head):
+            return Hits(form, host, tag, service, daemon, head)
+    return None
+
+
+def hit_of(hits: Hits, pieces: Pieces) -> Hit:
+    """A hit that was kept. The text of its moment is not known any more."""
+    at, *texts = pieces
+    return Hit(hits, Moment(at, ""), *texts)
 
 
 def number_of(pid: bytes) -> int:

@@ -55,6 +55,9 @@ MIGRATIONS: tuple[Migration, ...] = (
             text TEXT NOT NULL -- for the administrator
         )""",
     ),
+    # What the planner remembers of an incident is a row of its own, and what happened to subjects is on the pages of a
+    # diary. Both read what was kept before; an earlier pfwatch would not know whom it told, nor read pages.
+    (),
 )
 
 

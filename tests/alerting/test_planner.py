@@ -277,3 +277,34 @@ def test_a_notification_is_about_a_thousand_incidents_at_most_and_says_how_many_
     assert told.incidents[0].evidence
     assert told.incidents[99].evidence
     assert not told.incidents[500].evidence
+
+
+def test_a_commit_takes_what_happened_since_the_last_one_and_not_all_that_was_ever_told() -> None:
+    story = Story().see(*(guess(0, f"10.0.0.{number}") for number in range(200)))
+    story.until(60)
+    story.planner.drain()
+    story.see(guess(100, "192.0.2.1"))
+    kept = story.planner.drain()
+    assert len(story.planner._plan.told) == 200
+    assert sum(len(key) + len(value or b"") for key, value in kept.items()) < 1000
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_an_earlier_version_kept_in_one_row_goes_on(restart: bool) -> None:
+    story = Story(send_resolved=True).see(guess(0), tls(1))
+    story.until(60)
+    story.see(guess(100, "192.0.2.10"))
+    plan = story.planner._plan
+    assert plan.told
+    assert plan.group
+    assert plan.digest
+    story.planner = Planner(story.settings[1], story.detector)
+    story.planner.restore({b"plan": msgspec.msgpack.encode(plan)})
+    story.see(guess(101, "192.0.2.11"))
+    if restart:
+        story.restart()
+    story.until(5000)
+    assert story.reasons() == [("first", 30, 1), ("first", 130, 2), ("resolved", 600, 1), ("resolved", 700, 1),
+                               ("resolved", 701, 1)]  # fmt: skip
+    story.until(DAY + 1)
+    assert story.reasons()[-1] == ("digest", DAY + 1, 1)

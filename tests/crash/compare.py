@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import msgspec
-
+from pfwatch.detection.detector import Detector
 from pfwatch.detection.rules import subject_of
 from pfwatch.detection.watch import Watch
 from pfwatch.pipeline import Pipeline, Settings
@@ -48,7 +47,7 @@ class Row(NamedTuple):
     difference: int
 
 
-def rows(truth: Truth, saved: Saved) -> list[Row]:
+def rows(truth: Truth, saved: Saved, settings: Settings) -> list[Row]:
     """Everything that the truth knows, by kind, address and account."""
     counters = saved.counters
     made = [
@@ -62,7 +61,9 @@ def rows(truth: Truth, saved: Saved) -> list[Row]:
         found = sum(_sum(counters, name) for name in names)
         made.append(Row(f"kind {kind}", truth.kinds[kind], *_beside(truth.kinds[kind], found)))
     rules = ("auth-bruteforce", "relay-probe", "tls-client-failures")
-    guessed, relayed, unencrypted = (_watches(saved, rule) for rule in rules)
+    detector = Detector(settings.detection, keep=True)
+    detector.restore(saved.kept)
+    guessed, relayed, unencrypted = (_watches(detector, rule) for rule in rules)
     made += [
         _by("rejected by category", truth.rejected_by_category, _by_label(counters, "postfix_rejects_total", 2)),
         _by("deliveries by status", truth.deliveries_by_status, _by_label(counters, "postfix_deliveries_total", 1)),
@@ -135,11 +136,9 @@ def _subjects(by_client: Mapping[str, int]) -> Counter[str]:
     return counted
 
 
-def _watches(saved: Saved, rule: str) -> dict[str, Watch]:
-    return {
-        msgspec.msgpack.decode(key, type=str): msgspec.msgpack.decode(value, type=Watch)
-        for key, value in saved.kept.get(f"watch:{rule}", {}).items()
-    }
+def _watches(detector: Detector, rule: str) -> dict[str, Watch]:
+    watched = detector._watched[rule]
+    return {row.subject: watched.read(row) for row in watched.rows}
 
 
 def _counts(watches: Mapping[str, Watch]) -> Counter[str]:

@@ -178,7 +178,7 @@ def _result(
     mails = Counter(str(mail["Message-ID"]) for mail in postmaster.mails)
     said = Counter({line: times for line, times in killer.said.items() if " (pid" not in line})
     rows = [
-        *compare.rows(truth, saved),
+        *compare.rows(truth, saved, settings),
         compare.by("notifications in the outbox", expected, outbox),
         Row("notifications mailed", len(expected), len(mails), abs(len(expected) - len(mails))),
         Row("counters that stepped back", 0, killer.steps_back, killer.steps_back),
