@@ -91,7 +91,7 @@ class Pipeline:
         self._sessions = Sessions(keep=keep)
         self._logs: dict[str, LogReader] = {}
         self._detector = Detector(settings.detection, keep=keep, texts=whole)
-        self._planner = Planner(settings.alerts, self._detector, whole=whole)
+        self._planner = Planner(settings.alerts, self._detector, keep=keep, whole=whole)
         self._dropped: dict[tuple[str, str], int] = {}
         """Metric and rule -> how much of it is counted."""
         self._saved_logs: dict[bytes, bytes] = {}

@@ -69,14 +69,14 @@ second that wrote all of it would write megabytes."""
 class Planner:
     """Turns changes into notifications. `suppressed` counts by reason what was not told since it was last taken."""
 
-    def __init__(self, settings: AlertSettings, detector: Detector, *, whole: bool = True) -> None:
+    def __init__(self, settings: AlertSettings, detector: Detector, *, keep: bool = True, whole: bool = True) -> None:
         """Take the detector for the state of incidents at the moment somebody is told; without `whole`, he is told
-        their outlines.
+        their outlines. Only with `keep` there is `drain`, and what belongs to it.
         """
         self._settings = settings
         self._shown = _MOST_SHOWN if whole else 0
         self._detector = detector
-        self._plan = _in_rows(Plan())
+        self._plan = _in_rows(Plan()) if keep else Plan()
         self._changed = False
         self.suppressed: dict[str, int] = {}
 
