@@ -185,13 +185,18 @@ class FileFollower:
         except OSError as error:
             self.problem = explain(self.name, error)
             return False  # perhaps the very file of the position: wait until it can be compared
-        if newest and self._position is None:
-            offset = self._first_offset(newest)
-            newest.go_to(offset)
-            if self._start_at and not offset:  # what is to be read may begin before the last rotation
-                self._logs.extend(open_earlier(self.name, self._settings, self._start_at))
-        elif self._position:
-            self._find_place(self._position, newest)
+        try:
+            if newest and self._position is None:
+                offset = self._first_offset(newest)
+                newest.go_to(offset)
+                if self._start_at and not offset:  # what is to be read may begin before the last rotation
+                    self._logs.extend(open_earlier(self.name, self._settings, self._start_at))
+            elif self._position:
+                self._find_place(self._position, newest)
+        except FileNotFoundError:  # its rotated files are being renamed: look again when they stand still
+            if newest:
+                newest.close()
+            return False
         if newest:
             # An empty one after a rotated one waits: the writer may still be in the rotated one.
             self._append(newest) if newest.size() > 0 or not self._logs else newest.close()
@@ -247,12 +252,19 @@ class FileFollower:
             self._note(f"{self.name} was written anew with the same beginning; reading goes on where it was")
             self._go_on(newest, position)
         else:  # more than one rotation since the last look leaves files between
-            rest = open_rest(position, self._settings)
+            try:
+                rest = open_rest(position, self._settings)
+            except FileNotFoundError:  # as above
+                newest.close()
+                return False
             between = rest.without_copies_of(newest)
             self._tell_unreadable(rest, between, position, held=True)
             if rest.found:
                 between.pop(0).close()
             self._logs.extend(between)
+            if between and newest.size() == 0:  # its writer may still be in the one before
+                newest.close()
+                return True
         self._append(newest)
         return True
 

@@ -4,19 +4,22 @@ Enters: the path of a log and a position. Leaves: open files that hold what came
 never know what becomes of the log itself.
 """
 
+import contextlib
+import errno
 import glob
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from pfwatch.position import FilePosition
 from pfwatch.sources.openlog import CompressedLog, OpenLog, open_log
 from pfwatch.sources.settings import SourceSettings
 
 _SUFFIX = re.compile(r"(?:\.(?P<count>\d{1,4})|[.-](?P<date>\d[\d.-]*\d))(?:\.(?:gz|bz2|xz|zst))?")
-_TRIES = 3
+_TRIES = 5
 """A rotation renames its files within milliseconds; who lists them in that moment lists them again."""
+T = TypeVar("T")
 
 
 def rotated_files(path: Path) -> list[list[Path]]:
@@ -76,20 +79,59 @@ def open_rest(position: FilePosition, settings: SourceSettings) -> Rest:
 
     Raises FileNotFoundError when the files do not stand still.
     """
-    for _ in range(_TRIES - 1):
-        try:
-            return _open_rest(position, settings)
-        except FileNotFoundError:
-            continue
-    return _open_rest(position, settings)
+    return _standing_still(position.path, lambda: _open_rest(position, settings), Rest.close)
 
 
 def open_earlier(name: str, settings: SourceSettings, start_at: Callable[[BinaryIO], int]) -> list[OpenLog]:
     """The rotated files of a log that hold lines which a first start reads, in order, each open where it begins.
 
     `start_at` finds that place, the end of a file if there is none. Compressed files are left alone: they would have to
-    be read whole to find it.
+    be read whole to find it. Raises FileNotFoundError as `open_rest` does.
     """
+
+    def let_go(logs: list[OpenLog]) -> None:
+        for log in logs:
+            log.close()
+
+    return _standing_still(name, lambda: _open_earlier(name, settings, start_at), let_go)
+
+
+def _standing_still(name: str, opened: Callable[[], T], let_go: Callable[[T], None]) -> T:
+    """What was opened while no rotated file of a log was renamed.
+
+    Who lists a directory in which files are renamed may see one of them twice, or not at all; and behind a name that
+    was listed there may be another file when it is opened. So they are listed again, behind it.
+    """
+    for _ in range(_TRIES):
+        before = _identities(name)
+        try:
+            found = opened()
+        except FileNotFoundError:
+            continue
+        if _identities(name) == before:
+            return found
+        let_go(found)
+    raise FileNotFoundError(errno.ENOENT, "its rotated files are being renamed", name)
+
+
+def _identities(name: str) -> list[tuple[Path, int, int]]:
+    """Every rotated file of a log, with device and inode."""
+    found = []
+    for path in _every_rotated(name):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            found.append((path, status.st_dev, status.st_ino))
+    return found
+
+
+def _every_rotated(name: str) -> list[Path]:
+    path = Path(name)
+    target = path.resolve()
+    ways = rotated_files(path) + (rotated_files(target) if target != path else [])
+    return [file for files in ways for file in files]
+
+
+def _open_earlier(name: str, settings: SourceSettings, start_at: Callable[[BinaryIO], int]) -> list[OpenLog]:
     ways = rotated_files(Path(name))
     if not ways:
         return []

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import errno
 import gzip
+import itertools
 import os
 import resource
 import shutil
@@ -21,6 +22,8 @@ import pytest
 from pfwatch.position import Block, FilePosition
 from pfwatch.sources.doorbell import Doorbells
 from pfwatch.sources.follow import FileFollower
+from pfwatch.sources.openlog import OpenLog, open_log
+from pfwatch.sources.rotated import rotated_files
 from pfwatch.sources.settings import SourceSettings
 
 SETTINGS = SourceSettings(block_size=4096, max_line=512, poll_interval=0.05)
@@ -412,6 +415,85 @@ def test_rotated_several_times_while_down(log: Log, names: tuple[str, ...]) -> N
             path.write_bytes(gzip.compress(path.read_bytes()))
     log.write(lines(40, 50))
     assert log.read() == lines(10, 50)
+
+
+def rotate(log: Log) -> None:
+    """Every file moves on, and the log begins anew, as logrotate does it."""
+    for number in range(9, 0, -1):
+        with contextlib.suppress(FileNotFoundError):
+            log.path.with_name(f"mail.log.{number}").rename(log.path.with_name(f"mail.log.{number + 1}"))
+    log.path.rename(log.old)
+
+
+class RotatedMeanwhile:
+    """Lists rotated files; when it is asked for the time with this number, the log is rotated behind the listing."""
+
+    def __init__(self, log: Log, when: int, then: bytes) -> None:
+        self.log, self.when, self.then, self.times = log, when, then, 0
+
+    def __call__(self, path: Path) -> list[list[Path]]:
+        found = rotated_files(path)
+        self.times += 1
+        if self.times == self.when:
+            rotate(self.log)
+            self.log.write(self.then)
+        return found
+
+
+@pytest.mark.parametrize("down", [True, False])
+@pytest.mark.parametrize("when", [1, 2, 3])
+def test_rotated_once_more_while_rotated_files_are_looked_for(
+    log: Log, when: int, down: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write(lines(0, 100))
+    assert log.read() == lines(0, 100)
+    for number in range(1, 4):
+        rotate(log)
+        log.write(lines(100 * number, 100 * number + 100))
+    meanwhile = RotatedMeanwhile(log, when, lines(400, 500))
+    monkeypatch.setattr("pfwatch.sources.rotated.rotated_files", meanwhile)
+    if down:
+        log.restart()
+    assert log.read() + log.read() == lines(100, 500)
+    assert meanwhile.times > when
+    assert log.follower.losses == []
+
+
+def test_rotated_files_that_never_stand_still_are_looked_for_again(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.write(lines(0, 100))
+    assert log.read() == lines(0, 100)
+    for number in range(1, 4):
+        rotate(log)
+        log.write(lines(100 * number, 100 * number + 100))
+    log.restart()
+    with monkeypatch.context() as patch:
+        count = itertools.count()
+        patch.setattr("pfwatch.sources.rotated._identities", lambda _name: next(count))
+        assert log.read() == b""
+    assert log.read() == lines(100, 400)
+
+
+def test_late_lines_behind_two_rotations_come_before_those_of_the_new_log(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write(lines(0, 100))
+    assert log.read() == lines(0, 100)
+    rotate(log)
+    log.write(lines(100, 200))
+    times = iter([True])
+
+    def open_behind_a_rotation(name: str, path: Path, settings: SourceSettings) -> OpenLog:
+        if next(times, False):  # the new one is there already, and its writer still in the one before
+            rotate(log)
+            log.path.touch()
+        return open_log(name, path, settings)
+
+    monkeypatch.setattr("pfwatch.sources.follow.open_log", open_behind_a_rotation)
+    assert log.read() == lines(100, 200)
+    log.write(lines(200, 210), log.old)
+    assert log.read() == lines(200, 210)
+    log.write(lines(210, 220))
+    assert log.read() == lines(210, 220)
 
 
 def test_killed_after_each_block_while_reading_rotated_files_nothing_is_lost_or_doubled(log: Log) -> None:
