@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import tzinfo
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.replay import Incidents, Report, size_of
 from pfwatch.replay import replay as replay_logs
 from pfwatch.sources.settings import SourceSettings
+
+_AT_ONCE = 500
+"""Items of a list that are written together."""
 
 
 @click.command()
@@ -78,9 +82,9 @@ def as_json_pieces(report: Report) -> Iterator[bytes]:
 
 
 def _list_pieces(items: Iterable[Any]) -> Iterator[bytes]:
-    before = b"["
-    for item in items:
-        yield b"%b\n    %b" % (before, _indented(item, b"    "))
+    before, rest = b"[", iter(items)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield before + _indented(some, b"  ").removeprefix(b"[").removesuffix(b"\n  ]")
         before = b","
     yield b"[]" if before == b"[" else b"\n  ]"
 
