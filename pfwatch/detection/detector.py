@@ -249,25 +249,37 @@ class Detector:
         row = rows.of_subject.get(subject)
         if row is None:
             changes += self._make_room(watched, envelope.at)
-            row = rows.add(subject, watched.numbers.threshold, Watch(envelope.host))
-        if self._texts or rows.keep:
-            watch, told = watched.read(row), facts(event) if self._texts else ()
-            record = cut_record(envelope.record)
+            watch = Watch(envelope.host) if self._texts else None
+            row = rows.add(subject, watched.numbers.threshold, watch, host=envelope.record[1])
+        if self._texts:
+            watch, record = watched.read(row), cut_record(envelope.record)
             one = Happened(
-                envelope.at, weight, envelope.host, envelope.service, envelope.daemon, record, event.client, told
+                envelope.at,
+                weight,
+                envelope.host,
+                envelope.service,
+                envelope.daemon,
+                record,
+                event.client,
+                facts(event),
             )
-            watch.happen(one, watched.numbers.window, tell=self._texts)
+            watch.happen(one, watched.numbers.window, tell=True)
+            row.last = watch.last
+            rows.touch(row)
             rows.heard += sum(map(len, record))
             rows.note(row, one)
             self._hits.room -= _EVENT + sum(map(len, envelope.record))
+        elif weight == 1:
+            self._hits.room -= rows.hang_up_moment(row, envelope.at)
         else:
             watch = watched.settled(row)
             watch.add(envelope.at, weight, watched.numbers.window)
-        row.last = watch.last
-        rows.touch(row)
+            row.left, row.last = 0, watch.last
+            rows.touch(row)
         if envelope.at >= rows.quiet_at:
             rows.forget_quiet(envelope.at)
-        changes += self.look(rows, row, envelope.at)
+        if self._texts or row.left <= 0:
+            changes += self.look(rows, row, envelope.at)
         if self._hits.room <= 0:
             self._pack()
 

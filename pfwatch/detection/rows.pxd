@@ -34,6 +34,7 @@ cdef class Rows:
     cpdef touch(self, Row row)
     @cython.locals(size=Py_ssize_t)
     cpdef Py_ssize_t hang_up(self, Row row, Hit hit)
+    cpdef Py_ssize_t hang_up_moment(self, Row row, double at)
     cpdef drop(self, Row row)
     cpdef keep_anew(self, Row row)
     cpdef note(self, Row row, object what)

@@ -91,8 +91,8 @@ class Rows:
     )
 
     def __init__(self, rule: str, limit: int, window: float, *, keep: bool, texts: bool) -> None:
-        """Who was not seen for a `window` is forgotten. With `keep`, what happens is collected for the diary; without
-        `texts`, of a hit that waits only its moment is kept.
+        """Who was not seen for a `window` is forgotten. With `keep`, what happens is collected for the diary, for which
+        there have to be texts; without `texts`, of a hit that waits only its moment is kept.
         """
         self.rule, self.limit, self.window, self.keep, self.texts = rule, limit, window, keep, texts
         self.evicted = 0
@@ -145,6 +145,8 @@ class Rows:
 
     def hang_up(self, row: Row, hit: Hit) -> int:
         """Let a hit wait in its row. Gives the bytes that it takes."""
+        if not self.texts:
+            return self.hang_up_moment(row, hit.at)
         size = len(hit.tail)
         self.touch(row)
         self.heard += size
@@ -155,10 +157,19 @@ class Rows:
         if row.bare:
             row.unkept += 1
             return 0
-        if self.texts:
-            row.waiting.append(hit)  # type: ignore[arg-type] # it is one of hits
-            return _HIT + size
-        row.waiting.append(hit.at)  # type: ignore[arg-type] # it is one of moments
+        row.waiting.append(hit)  # type: ignore[arg-type] # it is one of hits
+        return _HIT + size
+
+    def hang_up_moment(self, row: Row, at: float) -> int:
+        """Without texts: let the moment of a hit, or of an event that counts once, wait in its row; the same."""
+        self.touch(row)
+        row.left -= 1
+        row.last = max(row.last, at)
+        row.earliest = min(row.earliest, at)
+        if row.bare:
+            row.unkept += 1
+            return 0
+        row.waiting.append(at)  # type: ignore[arg-type] # it is one of moments
         return _MOMENT
 
     def drop(self, row: Row) -> None:
