@@ -57,11 +57,10 @@ The programs do different things with a log, so a ratio is not a verdict. In the
 * follows connections and messages through their lines: a TLS failure with the library's reason, a login with its
   client;
 * counts failed logins, relay probes and TLS failures by client in a sliding window, opens and ends incidents, and
-  decides which mails it would have sent;
-* keeps all counters of `/metrics`.
+  decides which mails it would have sent.
 
-A replay does not keep what its report does not show, such as the accounts and the lines of an incident. The daemon
-keeps them, and commits everything to its database once a second. `./dev live` measures the daemon.
+A replay does not keep what its report does not show: the counters of `/metrics`, the accounts and the lines of an
+incident. The daemon keeps them, and commits everything to its database once a second. `./dev live` measures the daemon.
 """
 
 PARTS = """\
