@@ -71,11 +71,12 @@ class Planner:
 
     def __init__(self, settings: AlertSettings, detector: Detector, *, keep: bool = True, whole: bool = True) -> None:
         """Take the detector for the state of incidents at the moment somebody is told; without `whole`, he is told
-        their outlines. Only with `keep` there is `drain`, and what belongs to it.
+        their outlines. With `keep`, changes are collected for `drain`.
         """
         self._settings = settings
         self._shown = _MOST_SHOWN if whole else 0
         self._detector = detector
+        self._keep = keep
         self._plan = _in_rows(Plan()) if keep else Plan()
         self._changed = False
         self.suppressed: dict[str, int] = {}
@@ -131,7 +132,7 @@ class Planner:
 
     def drain(self) -> dict[bytes, bytes | None]:
         """What changed since the last call."""
-        if not self._changed:
+        if not self._changed or not self._keep:
             return {}
         self._changed = False
         rest = msgspec.structs.replace(self._plan, **{name: {} for name in _IN_ROWS})
