@@ -16,10 +16,11 @@ from pfwatch.detection.change import Change, Key, Whole
 from pfwatch.detection.diary import Diary, Opened
 from pfwatch.detection.ends import Ends
 from pfwatch.detection.incident import Incident
+from pfwatch.detection.room import pack
 from pfwatch.detection.rows import NEVER, HitCounter, Row, Rows
 from pfwatch.detection.rules import RULES, Facts, Networks
 from pfwatch.detection.settings import DetectionSettings, RuleSettings
-from pfwatch.detection.texts import cut_record, share
+from pfwatch.detection.texts import cut_record
 from pfwatch.detection.watch import Happened, Watch
 from pfwatch.detection.watched import Watched
 from pfwatch.events import Event
@@ -36,12 +37,6 @@ _RESTORED = 250
 """Bytes of a hit or an event that comes back after a restart, about."""
 _MOST_STALE = 1_000
 """Ends of dropped incidents that may wait for their time."""
-_MOST_TEXTS = 32_000_000
-"""Bytes of texts of all subjects under all rules: five short ones for each of the 60,000 that three rules watch at
-most. An attacker who types 256 characters each time would fill a hundred times as much.
-"""
-_FEWER_TEXTS = _MOST_TEXTS * 3 // 4
-"""What is left of them when it was too much, so that it is not too much again at once."""
 
 
 class _Wanted(NamedTuple):
@@ -305,35 +300,8 @@ class Detector:
             self._ends.add(row.last + self.rule(rule).window, (rule, subject))
 
     def _pack(self) -> None:
-        """Pack every hit, read all where they are not alike, and give up texts, for want of room."""
         self._hits.room = _MOST_UNPACKED
-        for watched in self._watched.values():
-            for row in watched.rows:
-                if row.waiting or (row.watch is not None and row.watch.unread):
-                    watched.settled(row).pack(watched.told)
-        if not self._is_too_much():
-            return
-        most = share((watch.size for watch in self._every_watch()), _FEWER_TEXTS)
-        for watched in self._watched.values():
-            watched.give_up_texts(most)
-
-    def _is_too_much(self) -> bool:
-        """Whether the texts find no room. What was not read yet may take less than it seems; it is read as far as that
-        matters.
-        """
-        over = sum(watch.size + watch.packed for watch in self._every_watch()) - _MOST_TEXTS
-        for watched in self._watched.values():
-            for row in watched.rows:
-                if over <= 0:
-                    return False
-                if row.watch is not None and row.watch.packed:
-                    over -= row.watch.size + row.watch.packed
-                    over += watched.read(row).size
-        return over > 0
-
-    def _every_watch(self) -> Iterator[Watch]:
-        for watched in self._watched.values():
-            yield from (row.watch for row in watched.rows if row.watch is not None)
+        pack(self._watched.values())
 
     def _begin(self, watched: Watched, row: Row, watch: Watch, at: float) -> None:
         key = watched.name, row.subject

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfwatch.detection import detector
+from pfwatch.detection import detector, room
 from pfwatch.detection.incident import Incident
 from pfwatch.detection.texts import share
 from pfwatch.parsing.hits import record_of
@@ -49,8 +49,8 @@ LOG = [line for _, _, line in ATTEMPTS]
 @pytest.fixture(autouse=True)
 def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "_MOST_UNPACKED", 50_000)
-    monkeypatch.setattr(detector, "_MOST_TEXTS", MOST)
-    monkeypatch.setattr(detector, "_FEWER_TEXTS", MOST // 2)
+    monkeypatch.setattr(room, "_MOST_TEXTS", MOST)
+    monkeypatch.setattr(room, "_FEWER_TEXTS", MOST // 2)
 
 
 def read(pieces: Iterable[bytes], *, drain: bool) -> Pipeline:
@@ -72,7 +72,12 @@ def dropped(pipeline: Pipeline) -> float:
 
 def test_all_texts_together_find_room() -> None:
     pipeline = read(LOG, drain=True)
-    texts = [text for one in pipeline._detector._every_watch() for seen in one.facts.values() for text in seen]
+    texts = [
+        text
+        for one in room.watches(pipeline._detector._watched.values())
+        for seen in one.facts.values()
+        for text in seen
+    ]
     assert 0 < sum(map(len, texts)) < MOST + 50_000, "what came since the last look is beyond it"
 
 
@@ -126,7 +131,7 @@ def test_of_a_line_of_evidence_no_more_is_kept_than_is_shown(drain: bool) -> Non
     begin = "Nov 22 09:50:00 mx1 postfix/smtpd[7]: warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: x"
     log = [f"{begin}{number}{'x' * 60_000}, sasl_username=alice\n".encode() for number in range(12)]
     pipeline = read(log, drain=drain)
-    (watch,) = pipeline._detector._every_watch()
+    (watch,) = room.watches(pipeline._detector._watched.values())
     kept = sum(len(piece) for record in watch.begin + watch.end for piece in record)
     kept += sum(len(piece) for hit in watch.early + watch.late for piece in record_of(hit))
     assert 3000 < kept < 6000
