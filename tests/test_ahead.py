@@ -1,4 +1,4 @@
-"""A large log that several processes read gives the report that one gives."""
+"""A large log that is read in stretches, by several processes or one, gives the report of reading in order."""
 
 import os
 import re
@@ -27,10 +27,14 @@ SOURCE = SourceSettings(block_size=64 * 1024)
 
 @pytest.fixture
 def cores(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Sets how many cores there are; short stretches are worth another process then."""
-    monkeypatch.setattr(ahead, "LEAST", 10_000)
+    """Sets how many cores there are, on which a short log is read in short stretches; 0: it is read in order."""
     monkeypatch.setattr(ahead, "STRETCH", 20_000)
-    return lambda number: monkeypatch.setattr(os, "sched_getaffinity", lambda _who: set(range(number)))
+
+    def set_cores(number: int) -> None:
+        monkeypatch.setattr(ahead, "LEAST", 10_000 if number else 1 << 60)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _who: set(range(number or 1)))
+
+    return set_cores
 
 
 def report(*paths: Path, progress: Callable[[str, int], None] = lambda _source, _size: None) -> Report:
@@ -45,9 +49,9 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize("number", [1, 2, 4])
 def test_the_report_is_the_same(number: int, log: Path, cores: Callable[[int], None]) -> None:
-    cores(1)
+    cores(0)
     alone, sizes = report(log), list[int]()
     cores(number)
     assert report(log, progress=lambda _source, size: sizes.append(size)) == alone
@@ -61,7 +65,7 @@ def test_sessions_go_on_from_file_to_file(tmp_path: Path, cores: Callable[[int],
     first.write_bytes(b"".join(lines[:9_000]))
     second.write_bytes(b"".join(lines[9_000:]))
     os.utime(first, (second.stat().st_mtime,) * 2)
-    cores(1)
+    cores(0)
     alone = report(first, second)
     cores(3)
     assert report(first, second) == alone
@@ -73,7 +77,7 @@ def test_more_stretches_than_the_queue_has_room_for(
     path = tmp_path / "mail.log"
     path.write_bytes(b"".join(generate(20_000, "normal", 2)))
     monkeypatch.setattr(ahead, "STRETCH", 150)
-    cores(1)
+    cores(0)
     alone, sizes = report(path), list[int]()
     cores(3)
     assert report(path, progress=lambda _source, size: sizes.append(size)) == alone
@@ -86,10 +90,11 @@ def test_full_tables_make_room_alike(
     path = tmp_path / "mail.log"
     path.write_bytes(logs("3.10")["mixed.log"])
     monkeypatch.setattr("pfwatch.sessions.MOST_SESSIONS", 5)
-    cores(1)
+    cores(0)
     alone = report(path)
-    cores(2)
-    assert report(path) == alone
+    for number in (1, 2):
+        cores(number)
+        assert report(path) == alone
 
 
 @pytest.mark.parametrize(
@@ -105,7 +110,7 @@ def test_full_tables_make_room_alike(
 def test_odd_ends(end: bytes, tmp_path: Path, cores: Callable[[int], None]) -> None:
     path = tmp_path / "mail.log"
     path.write_bytes(b"".join(generate(2_000, "normal", 2)) + end)
-    cores(1)
+    cores(0)
     alone = report(path)
     cores(2)
     assert report(path) == alone
@@ -173,7 +178,7 @@ def test_where_no_process_may_be_started_one_reads_all(
 ) -> None:
     path = tmp_path / "mail.log"
     path.write_bytes(b"".join(generate(10_000, "normal", 2)))
-    cores(1)
+    cores(0)
     alone = report(path)
 
     def refuse() -> int:

@@ -1,11 +1,16 @@
 # What stands in a hit, as C has it; hits.py tells what it is.
 
+cimport cython
+
+
 cdef class Hits:
     cdef readonly object form, kind
     cdef readonly bytes host, tag, head
     cdef readonly str service, daemon
 
 
+@cython.no_gc  # nothing in it leads back to it
+@cython.freelist(512)
 cdef class Hit:
     cdef readonly Hits hits
     cdef readonly object moment

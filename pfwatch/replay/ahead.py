@@ -28,7 +28,7 @@ from pfwatch.sources.ranges import Range, RangedFile, is_large_plain_file
 from pfwatch.sources.settings import SourceSettings
 
 LEAST = 4 << 20
-"""Bytes of a file for which another process is worth its start."""
+"""Bytes of a file for which another process, and tables of its own, are worth their start."""
 STRETCH = 512 << 10
 """Bytes of a stretch, so that what several bring about finds room in a pipe."""
 _MOST_OTHERS = 3
@@ -61,8 +61,8 @@ _Answer = _Came | _Counted | _Failed
 
 
 def is_worth_it(path: str) -> bool:
-    """Whether a file is read sooner by several processes, as far as there are cores for them."""
-    return BUILT and _cores() > 1 and is_large_plain_file(path, LEAST)
+    """Whether a file is read sooner in stretches: also by one process, to which most connections are nothing then."""
+    return BUILT and is_large_plain_file(path, LEAST)
 
 
 def read_ahead(
@@ -82,19 +82,21 @@ def read_ahead(
             for _ in range(min(_cores() - 1, _MOST_OTHERS)):
                 other = open_ones.enter_context(contextlib.closing(_Other(file, queue, reader())))
                 others.append(other)
-        again, end = reader(), 0
+        own, again, end = reader(), reader(), 0
         answers = _Answers(path, others, queue)
         for number, part in queue.all():
             end = part.end
             came = answers.wait_for(number)
-            if came and pipeline.has_room(came.stretch):
-                yield pipeline.follow(came.stretch, path, file.reference), came.size
-                continue
-            lines = file.read(part)
-            if came:  # count as the other process has counted them
+            lines = b"" if came else file.read(part)
+            stretch = came.stretch if came else own.read(lines, file.reference)
+            size = came.size if came else len(lines)
+            if pipeline.has_room(stretch):
+                yield pipeline.follow(stretch, path, file.reference), size
+            else:  # read in order, and not counted twice
+                lines = lines or file.read(part)
                 again.read(lines, file.reference)
-            yield pipeline.feed(lines, path, file.reference), len(lines)
-        pipeline.add(path, answers.counts(), but=again.counts())
+                yield pipeline.feed(lines, path, file.reference), size
+        pipeline.add(path, [*own.counts(), *answers.counts()], but=again.counts())
         for block in file.rest(end):
             yield pipeline.feed(block.data, path, block.reference), len(block.data)
 
