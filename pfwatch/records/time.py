@@ -16,6 +16,8 @@ from typing import NamedTuple
 _MONTHS = {name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 _SECONDS = {b"%02d" % number: (number, f"{number:02}") for number in range(60)}
 _CACHED = 4096
+_EXACT = 9e9
+"""Seconds up to which their microseconds are exact as a float: the year 2255."""
 _ZONE = re.compile(rb"(?:Z|[+-][0-9]{2}:?[0-9]{2})\Z")
 
 
@@ -66,10 +68,10 @@ class TimeReader:
 
     def minute(self, text: bytes) -> float | None:
         """The beginning of a minute, out of the text of its first second, if every text of this minute (of this form,
-        with this zone) is as many seconds behind it as it says; else None.
+        with this zone) is as many seconds behind it as it says, to the microsecond as a float; else None.
         """
         moment = self.read(text)
-        if moment is None or moment.at % 60:
+        if moment is None or moment.at % 60 or abs(moment.at) > _EXACT:
             return None
         if text[:1].isalpha():
             return moment.at if self._year is not None or moment.at + 60 <= self._newest else None

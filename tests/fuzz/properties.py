@@ -4,6 +4,7 @@ Enters: a log as bytes. Leaves: nothing, or an AssertionError that says which pr
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from pfwatch.events import AuthFailed, Client, Event, RelayDenied, TlsFailed
 from pfwatch.parsing.fast import BUILT
 from pfwatch.parsing.scanner import Scanner
+from pfwatch.parsing.stretch import StretchReader
 from pfwatch.parsing.tally import Tally
 from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.records.time import TimeReader
@@ -39,6 +41,7 @@ def check(log: bytes, *, typed: bool = False) -> None:
         assert INJECTED not in set(addresses_of(event)), f"a typed address was believed: {event}"
     _check_pipeline(log)
     whole_lines = _whole_lines(log)
+    _check_stretches(whole_lines)
     told, counted = (counters_of(whole_lines, every_event=form, dovecot=True) for form in (True, False))
     assert told == counted, f"counters differ by the form: {_difference(told, counted)}"
     assert _read(pieces, every_event=False, fast=False) == whole[False], "compiled code reads something else"
@@ -106,3 +109,35 @@ def _check_pipeline(log: bytes) -> None:
         pipeline.drain()
         told.append(([(one.what, one.key, one.at) for one in changes], pipeline.counters.changed()))
     assert told[0] == told[1], "the pipeline's story depends on the blocks"
+
+
+def _check_stretches(lines: bytes) -> None:
+    """The same story in order and in stretches that are read apart."""
+    if not BUILT or not lines:
+        return
+    dice, told = random.Random(lines), []
+    places = sorted(lines.find(b"\n", dice.randrange(len(lines))) + 1 for _ in range(dice.choice((1, 3, 10))))
+    pieces = [lines[begin:end] for begin, end in zip([0, *places], [*places, len(lines)], strict=True) if begin < end]
+    for apart in (False, True):
+        pipeline, reader = (
+            Pipeline(Settings(zone=UTC, dovecot=True), whole=False),
+            StretchReader(UTC, None, dovecot=True),
+        )
+        outcomes = [
+            pipeline.follow(reader.read(piece, REFERENCE), "log", REFERENCE)
+            if apart
+            else pipeline.feed(piece, "log", REFERENCE)
+            for piece in pieces
+        ]
+        pipeline.add("log", reader.counts(), [])
+        outcomes.append(pipeline.finish())
+        fates, counts = Counter[str](), Counter[Any]()
+        for outcome in outcomes:
+            assert outcome.tally is not None
+            fates.update(outcome.tally.fates())
+            for counted, keys in outcome.tally.counts.items():
+                counts[counted] += sum(keys.values())
+        changes = [(one.what, one.key, one.at) for outcome in outcomes for one in outcome.changes]
+        built = [event for outcome in outcomes for event in outcome.built]
+        told.append((fates, counts, changes, built, [loss for outcome in outcomes for loss in outcome.losses]))
+    assert told[0] == told[1], "read in stretches it is something else"

@@ -164,6 +164,7 @@ def test_the_last_line_may_lack_its_line_feed() -> None:
 TIMES = (
     "Nov 22 10:27:{second:02}", "Nov  2 10:{minute:02}:{second:02}", "Nov 02 10:{minute:02}:{second:02}",
     "Nov 22 10:27:{second:02}.{fraction}", "2026-11-22T10:{minute:02}:{second:02}.{fraction}{zone}",
+    "8593-11-22T10:27:{second:02}.{fraction}+00:00", "0001-01-01T00:27:{second:02}.{fraction}+00:00",
     "2026-11-22T10:27:{second:02},{fraction}{zone}", "2026-11-22T10:27:{second:02}{zone}",
     "2026-11-22T10:27:{second:02}", "2026-02-30T10:27:{second:02}{zone}", "Nov 31 10:27:{second:02}",
     "2026-11-22T10:27:{second:02}+2{minute}", "<22>Nov 22 10:27:{second:02}", "17954300{second:02}.{fraction}",
