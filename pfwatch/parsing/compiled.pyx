@@ -1275,7 +1275,8 @@ cdef class Recording(Effects):
     lines before. Whatever depends on these he has to read himself; all that is written down is in the lines' order.
 
     A connection that begins and ends in the stretch is nothing to him, unless a line of its process is his to read;
-    nor is a message. `passing` is how many of both there were: with so much room in his tables it is the same.
+    nor is a message. `passing` is how many there were of all that may have begun: with so much room in his tables it is
+    the same.
     """
 
     cdef byte* buffer
@@ -1527,6 +1528,7 @@ cdef class Recording(Effects):
         self._number(who)
         if failed:
             self._part(header[PID_END - 1], header[PID_END])
+            self.passing += 1
         return True
 
     cdef unsigned int _number_of(self, const byte* client, const byte* client_end) except? 0xFFFFFFFF:
@@ -1553,13 +1555,13 @@ cdef class Recording(Effects):
 
     cdef int connected(self, Origin origin, const byte** header, const byte* client, const byte* client_end) except -1:
         cdef Serving* here = self.here
+        self.passing += 1
         if here == NULL or here.state == TOLD:
             self._write_of_process(CONNECTED, origin, header, client_end - client)
             self._part(client, client_end)
             return 0
         if here.state == UNKNOWN:  # the end of an earlier connection may not have been told
             self._write_of_process(LEFT, origin, header, 0)
-        self.passing += 1
         here.state, here.failures, here.client, here.client_end = OPEN, 0, client, client_end
 
     cdef bint left(self, Origin origin, const byte** header, noted) except -1:
@@ -1584,13 +1586,13 @@ cdef class Recording(Effects):
         cdef const byte* queue_id = header[QUEUE_END - 1]
         cdef const byte* queue_id_end = header[QUEUE_END]
         cdef Mail* mail = self._mail(origin, queue_id, queue_id_end, True)
+        self.passing += 1
         if mail == NULL or mail.state == TOLD:
             self._write_mail(origin, form.place, queue_id, queue_id_end, client, client_end, account, account_end)
             return 0
         if mail.state == UNKNOWN:
             self._write(RENEWED, origin, queue_id_end - queue_id)
             self._part(queue_id, queue_id_end)
-        self.passing += 1
         if mail.origin != <PyObject*>origin:
             mail.origin = <PyObject*>origin
             self.held.append(origin)
@@ -1623,6 +1625,7 @@ cdef class Recording(Effects):
                 serving.state = UNKNOWN
             if serving != NULL:
                 serving.spoke = False
+        self.passing += 1  # whatever it begins
         self._write_time()
         self._write(READ, origin, line_end - begin)
         self._part(header[PID_END - 1], header[PID_END])

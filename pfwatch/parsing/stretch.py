@@ -43,8 +43,8 @@ class Stretch(msgspec.Struct, array_like=True):
     rest: bytes = b""
     """Its last lines, where these can only be read by whoever knows the lines before."""
     passing: int = 0
-    """Connections and messages that begin in it. Of those that end in it, too, nothing is told: where so many more find
-    no room, older ones would have had to go, and such a stretch is to be read in order."""
+    """Connections, messages and failed logins that begin in it, at most. Of those that end in it, too, nothing is told:
+    where so many more find no room, older ones would have had to go, and such a stretch is to be read in order."""
 
 
 class Counts(msgspec.Struct, array_like=True):

@@ -239,6 +239,15 @@ def test_more_processes_and_messages_than_a_stretch_keeps() -> None:
     assert reading.left() == Reading([(b"".join(lines), False)]).left()
 
 
+def test_all_that_may_take_room_is_counted() -> None:
+    # Processes with long pids are told at once; where there is no room, they would make it differently in order.
+    for pid in (7, 12_345_678):
+        lines = [body(b"connect from " + CLIENT, pid), body(b"disconnect from " + CLIENT + b" commands=0/0", pid)] * 5
+        lines += [ACCEPTED, REMOVED] * 3 + [LIBRARY] * 2
+        lines += [FAILED.replace(b"[767]", b"[12345678]")] * 4
+        assert StretchReader(UTC, None, dovecot=False).read(b"".join(lines), REFERENCE).passing == 5 + 3 + 2 + 4
+
+
 def test_no_plain_line_is_one_that_somebody_waits_for() -> None:
     """Of a plain line only that it was written is told: nobody may have to know which it is."""
     for daemon in GRAMMAR:
