@@ -5,6 +5,9 @@ Enters: blocks, and the plain forms of the rules as `Steps`. Leaves: counts, row
 connections and messages; every other line goes to whoever was named, in its turn. It must never know a wording: all
 that it recognises was compiled from the rule tables, and whatever it does not recognise is read elsewhere.
 
+What lines bring about beyond a count happens through `Effects`: at once, or, in a `Recording`, when another process
+lets it happen (`PlainReader.apply`).
+
 Every line is read where it lies. Objects are made of what somebody keeps: a client that is remembered, a hit.
 """
 
@@ -343,9 +346,10 @@ cdef class PlainForm:
     cdef object judge, measure, hits
 
     def __init__(self, form, Steps steps, key, spread, *, judge, hits, measure, noted, passed):
-        """Lines are counted by the groups of `key`, and of those of `spread` each text. `judge` takes these and tells whether the line is a hit (True),
-        only counted (False) or an event (None); `hits` takes an origin and a head and makes what such hits share.
-        `noted` is the group that is remembered, `measure` makes of it what is. `passed`: nothing is to be done.
+        """Lines are counted by the groups of `key`, and of those of `spread` each text. `judge` takes the former and
+        tells whether the line is a hit (True), only counted (False) or an event (None); `hits` takes an origin and a
+        head and makes what such hits share. `noted` is the group that is remembered, `measure` makes of it what is.
+        `passed`: nothing is to be done.
         """
         self.form, self.steps = form, steps
         self.spreads = len(spread)

@@ -17,12 +17,14 @@ import struct
 from collections.abc import Iterator, Sequence
 from io import FileIO
 from itertools import islice
+from typing import NoReturn
 
 import msgspec
 
 from pfwatch.parsing.fast import BUILT
 from pfwatch.parsing.stretch import Counts, Stretch, StretchReader
 from pfwatch.pipeline import Outcome, Pipeline, Settings
+from pfwatch.sources.beside import LENGTH, Failed, Tell, live_apart
 from pfwatch.sources.errors import SourceError
 from pfwatch.sources.ranges import Range, RangedFile, is_large_plain_file
 from pfwatch.sources.settings import SourceSettings
@@ -39,7 +41,6 @@ _TASK = struct.Struct("<QII")
 """In the queue: where a range begins, its bytes, and its number. The size divides that of a page, so that none is ever
 cut in two.
 """
-_LENGTH = struct.Struct("<I")
 
 
 class _Came(msgspec.Struct, tag="came"):
@@ -52,12 +53,7 @@ class _Counted(msgspec.Struct, tag="counted"):
     every: list[Counts]
 
 
-class _Failed(msgspec.Struct, tag="failed"):
-    path: str
-    message: str
-
-
-_Answer = _Came | _Counted | _Failed
+_Answer = _Came | _Counted | Failed
 
 
 def is_worth_it(path: str) -> bool:
@@ -194,14 +190,14 @@ class _Answers:
         return self._counts
 
     def _read(self, stream: FileIO) -> None:
-        (size,) = _LENGTH.unpack(self._exactly(stream, _LENGTH.size))
+        (size,) = LENGTH.unpack(self._exactly(stream, LENGTH.size))
         match self._decode(self._exactly(stream, size)):
             case _Came() as came:
                 self._came[came.number] = came
             case _Counted(every):
                 self._counts += every
                 self._streams.remove(stream)
-            case _Failed(path, message):
+            case Failed(path, message):
                 raise SourceError(path, message)
 
     def _exactly(self, stream: FileIO, size: int) -> bytes:
@@ -242,24 +238,12 @@ class _Other:
         os.waitpid(self._child, 0)
 
 
-def _work(file: RangedFile, queue: socket.socket, reader: StretchReader, inlet: int) -> None:
-    """The other process's whole life. It leaves without a word and without what its parent would do at its end."""
-    encode = msgspec.msgpack.encode
+def _work(file: RangedFile, queue: socket.socket, reader: StretchReader, inlet: int) -> NoReturn:
+    def work(tell: Tell) -> None:
+        while task := queue.recv(_TASK.size):
+            begin, size, number = _TASK.unpack(task)
+            lines = file.read(Range(begin, begin + size))
+            tell(_Came(number, reader.read(lines, file.reference), len(lines)))
+        tell(_Counted(reader.counts()))
 
-    def tell(answer: _Answer) -> None:
-        data = encode(answer)
-        stream.write(_LENGTH.pack(len(data)) + data)
-        stream.flush()
-
-    try:
-        with os.fdopen(inlet, "wb") as stream:
-            try:
-                while task := queue.recv(_TASK.size):
-                    begin, size, number = _TASK.unpack(task)
-                    lines = file.read(Range(begin, begin + size))
-                    tell(_Came(number, reader.read(lines, file.reference), len(lines)))
-                tell(_Counted(reader.counts()))
-            except SourceError as error:
-                tell(_Failed(error.path, error.message))
-    finally:
-        os._exit(0)
+    live_apart(work, inlet)

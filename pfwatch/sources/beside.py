@@ -1,21 +1,24 @@
 """Reads in a process of its own, beside the one that parses.
 
-Enters: whatever makes blocks. Leaves: the same blocks, in the same order. This file must never know where they come
-from. Reading a journal, or decompressing a log, takes as long as parsing it: with a second core it costs no time.
+Enters: whatever makes blocks. Leaves: the same blocks, in the same order; and how any such process lives
+(`live_apart`). This file must never know where blocks come from.
+
+Reading a journal, or decompressing a log, takes as long as parsing it: with a second core it costs no time.
 """
 
 import os
 import signal
 import struct
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import msgspec
 
 from pfwatch.position import Block
 from pfwatch.sources.errors import SourceError
 
-_LENGTH = struct.Struct("<I")
+LENGTH = struct.Struct("<I")
+"""Of what a process tells."""
 
 
 class _Read(msgspec.Struct, tag="block"):
@@ -26,7 +29,9 @@ class _Said(msgspec.Struct, tag="said"):
     text: str
 
 
-class _Failed(msgspec.Struct, tag="failed"):
+class Failed(msgspec.Struct, tag="failed"):
+    """Reading failed there."""
+
     path: str
     message: str
 
@@ -36,6 +41,7 @@ class _Done(msgspec.Struct, tag="done"):
 
 
 Say = Callable[[str], None]
+Tell = Callable[[msgspec.Struct], None]
 
 
 def read_beside(
@@ -62,36 +68,44 @@ def read_beside(
 
 
 def _received(stream: BinaryIO, name: str, say: Say) -> Iterator[Block]:
-    decoder = msgspec.msgpack.Decoder(_Read | _Said | _Failed | _Done)
-    while head := stream.read(_LENGTH.size):
-        match decoder.decode(stream.read(*_LENGTH.unpack(head))):
+    decoder = msgspec.msgpack.Decoder(_Read | _Said | Failed | _Done)
+    while head := stream.read(LENGTH.size):
+        match decoder.decode(stream.read(*LENGTH.unpack(head))):
             case _Read(block):
                 yield block
             case _Said(text):
                 say(text)
-            case _Failed(path, message):
+            case Failed(path, message):
                 raise SourceError(path, message)
             case _:
                 return
     raise SourceError(name, "the process that read it was killed; everything up to there was read")
 
 
-def _write_all(read: Callable[[Say], Iterator[Block]], inlet: int) -> None:
-    """The child's whole life. It leaves without a word and without what its parent would do at its end."""
-    encode = msgspec.msgpack.encode
+def _write_all(read: Callable[[Say], Iterator[Block]], inlet: int) -> NoReturn:
+    def work(tell: Tell) -> None:
+        for block in read(lambda text: tell(_Said(text))):
+            tell(_Read(block))
+        tell(_Done())
 
-    def tell(what: _Read | _Said | _Failed | _Done) -> None:
-        data = encode(what)
-        stream.write(_LENGTH.pack(len(data)) + data)
+    live_apart(work, inlet)
+
+
+def live_apart(work: Callable[[Tell], None], inlet: int) -> NoReturn:
+    """The whole life of a forked process. What it tells goes into a pipe, each behind its length; a SourceError as
+    `Failed`. It leaves without a word and without what its parent would do at its end.
+    """
+
+    def tell(what: msgspec.Struct) -> None:
+        data = msgspec.msgpack.encode(what)
+        stream.write(LENGTH.pack(len(data)) + data)
         stream.flush()
 
     try:
         with os.fdopen(inlet, "wb") as stream:
             try:
-                for block in read(lambda text: tell(_Said(text))):
-                    tell(_Read(block))
-                tell(_Done())
+                work(tell)
             except SourceError as error:
-                tell(_Failed(error.path, error.message))
+                tell(Failed(error.path, error.message))
     finally:
         os._exit(0)
