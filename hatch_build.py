@@ -5,6 +5,8 @@ Read by hatchling alone: `pip install` and every other build of pfwatch call it.
 
 import os
 import shutil
+import subprocess
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -47,19 +49,25 @@ class CustomBuildHook(BuildHookInterface[Any]):
         build_data["artifacts"] += [str(built.relative_to(self.root)) for built in every]
 
 
+_WRITE = "from pfwatch.parsing.in_c import header_file, patterns; print(header_file(patterns()), end='')"
+
+
 def _compile(root: Path, scratch: str) -> None:
     """Compile every module; what is built lies in `scratch` as its source does in `root`."""
+    command = [sys.executable, "-c", _WRITE]  # apart: whoever builds may have imported another pfwatch
+    written = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)  # noqa: S603 - our own
+    Path(scratch, "patterns.h").write_text(written.stdout, encoding="ascii")
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
     options = ["-O3", "-fno-plt", "-fvisibility=hidden", "-g0"]
     extensions = [
-        Extension(".".join(source.with_suffix("").parts), [str(root / source)], extra_compile_args=options)
+        Extension(".".join(source.with_suffix("").parts), [str(root / source)], [scratch], extra_compile_args=options)
         for source in SOURCES
     ]
     found = cythonize(extensions, build_dir=scratch, include_path=[str(root)], quiet=True, language_level=3)
-    command = build_ext(Distribution({"ext_modules": found}))
-    command.ensure_finalized()
-    command.build_lib = command.build_temp = scratch
-    command.run()
+    build = build_ext(Distribution({"ext_modules": found}))
+    build.ensure_finalized()
+    build.build_lib = build.build_temp = scratch
+    build.run()

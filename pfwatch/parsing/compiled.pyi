@@ -6,13 +6,12 @@ from typing import Any
 from pfwatch.parsing.block import Form
 from pfwatch.parsing.hits import Hits
 from pfwatch.parsing.listener import Listener
-from pfwatch.parsing.steps import Program
 from pfwatch.parsing.tally import Key, Spread
 from pfwatch.records.time import TimeReader
 
-class Steps:
+class Pattern:
     groups: dict[str, int]
-    def __init__(self, program: Program) -> None: ...
+    def __init__(self, pattern: bytes) -> None: ...
     def match(self, text: bytes) -> tuple[int, list[tuple[int, int]]] | None: ...
 
 class PlainForm:
@@ -20,7 +19,7 @@ class PlainForm:
     def __init__(
         self,
         form: Form,
-        steps: Steps,
+        pattern: Pattern,
         key: Sequence[str],
         spread: Sequence[str],
         *,
@@ -66,7 +65,7 @@ class PlainReader:
     def forget(self) -> None: ...
     def take(self) -> list[tuple[Node, int, Spread | None]]: ...
     def read(
-        self, block: bytes, begin: Steps, tagged: Steps, behind: Steps, effects: Effects, picky: bool
+        self, block: bytes, begin: Pattern, tagged: Pattern, behind: Pattern, effects: Effects, picky: bool
     ) -> tuple[int, int, int, int]: ...
     def apply(self, recorded: bytes, effects: Effects) -> tuple[int, int, int]: ...
 

@@ -20,26 +20,23 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 from pfwatch.parsing.hits cimport Hit, Hits
 from pfwatch.sums cimport sum_of
 
-ctypedef unsigned char byte
+
+cdef extern from "patterns.h":  # written by the build
+    ctypedef unsigned char byte
+    ctypedef int (*Fit)(const byte* at, const byte* end, const byte** marks, const byte** stop) noexcept
+    struct Written:
+        const char* pattern
+        size_t size
+        Fit fit
+        int groups
+        const char* names
+        const byte* first
+    const Written written[1]
+    const size_t WRITTEN
+
 
 cdef enum:
-    # As in `parsing.steps`.
-    MATCH = 0
-    LITERAL = 1
-    ONE = 2
-    POSSESSIVE = 3
-    GREEDY = 4
-    SPLIT = 5
-    JUMP = 6
-    MARK = 7
-    END = 8
-    AHEAD = 9
-    NOT_AHEAD = 10
-    REST = 11
-
     MOST_MARKS = 26
-    MOST_FRAMES = 40
-    MOST_UNDO = 60
     MOST_KEY = 4096  # bytes of all that tells a node from others
     LONGEST_KEY = 1000  # bytes of the groups that a line is counted by, as in `parsing.readings`
     MOST_NODES = 8192  # different counts; beyond, all are handed over and forgotten
@@ -55,10 +52,6 @@ cdef enum:
 
     PID_END = 3  # marks of what stands before a body
     QUEUE_END = 5
-
-    FITS = 1
-    DIFFERS = 0
-    TOO_DEEP = -1
 
     # What is remembered of a line.
     NOTHING = 0
@@ -105,102 +98,32 @@ cdef enum:
     LONGEST_MINUTE = 32
     NO_MINUTE = -1
 
-cdef int[12] OPERANDS = [0, 2, 1, 3, 3, 2, 1, 1, 0, 1, 1, 0]  # in the order of the steps above
-
 NOTES = {None: NOTHING, "connect": CONNECT, "disconnect": DISCONNECT, "client": CLIENT, "removed": REMOVED}
 
 
-cdef struct Frame:
-    # Where to go on when what follows does not fit.
-    const int* step
-    const byte* at
-    const byte* least  # of a repetition that may give back bytes; else NULL
-    int undo  # how many marks had been written
+cdef class Pattern:
+    """A pattern of the rule tables, as the build wrote it in C (`parsing.in_c`)."""
 
-
-cdef struct Mark:
-    # A mark as it was before it was written.
-    int which
-    const byte* before
-
-
-cdef class Steps:
-    """A pattern as the steps of `parsing.steps.Program`."""
-
-    cdef int* code
-    cdef byte* sets
-    cdef byte* texts
-    cdef int marks
-    cdef byte first[256]  # 1 for a byte that a text can begin with
-    cdef byte* choices  # 256 for each SPLIT: by the next byte, whether the one way can fit (1), the other (2), or both
+    cdef Fit fit
+    cdef const byte* first
+    cdef int count
     cdef readonly dict groups
 
-    def __cinit__(self, program):
-        cdef int number
-        self.code = <int*>malloc(len(program.code) * sizeof(int))
-        self.sets = <byte*>malloc(256 * len(program.sets) + 1)
-        self.texts = <byte*>malloc(len(program.texts) + 1)
-        self.choices = <byte*>calloc(256, list(program.code).count(SPLIT) + 1)
-        if self.code == NULL or self.sets == NULL or self.texts == NULL or self.choices == NULL:
-            raise MemoryError
-        for number, value in enumerate(program.code):
-            self.code[number] = value
-        for number, table in enumerate(program.sets):
-            memcpy(self.sets + 256 * number, PyBytes_AS_STRING(table), 256)
-            (self.sets + 256 * number)[c"\n"] = 0  # no line has one, and the one behind it ends every repetition
-        memcpy(self.texts, PyBytes_AS_STRING(program.texts), len(program.texts))
-        self.groups = program.groups
-        self.marks = 2 * program.most_groups + 2
-        if self.marks > MOST_MARKS:
+    def __cinit__(self, bytes pattern):
+        """Raises LookupError for one that was not in the tables when this was built, or has no steps."""
+        cdef size_t number
+        for number in range(WRITTEN):
+            if written[number].size == <size_t>PyBytes_GET_SIZE(pattern) and memcmp(
+                written[number].pattern, PyBytes_AS_STRING(pattern), written[number].size
+            ) == 0:
+                self.fit, self.first, self.count = written[number].fit, written[number].first, written[number].groups
+                names = (<bytes>written[number].names).decode().split()
+                self.groups = dict(zip(names[::2], map(int, names[1::2])))
+                break
+        else:
+            raise LookupError(pattern)
+        if 2 * self.count + 2 > MOST_MARKS:
             raise ValueError("too many groups")
-        self._find_first(self.code, self.first, 1)
-        cdef int* step = self.code
-        cdef int* end = self.code + len(program.code)
-        number = 0
-        while step < end:
-            if step[0] == SPLIT:
-                step[2] = number
-                self._find_first(step + 3, self.choices + 256 * number, 1)
-                self._find_first(self.code + step[1], self.choices + 256 * number, 2)
-                number += 1
-            step += 1 + OPERANDS[step[0]]
-
-    cdef void _find_first(self, const int* step, byte* table, byte mark) noexcept:
-        """Mark the bytes with which a text can begin that fits from here on."""
-        cdef int value
-        cdef const byte* fitting
-        while True:
-            if step[0] == MARK:
-                step += 2
-            elif step[0] == JUMP:
-                step = self.code + step[1]
-            elif step[0] == SPLIT:
-                self._find_first(step + 3, table, mark)
-                step = self.code + step[1]
-            elif step[0] == LITERAL:
-                table[(self.texts + step[1])[0]] |= mark
-                return
-            elif step[0] == END:
-                table[c"\n"] |= mark
-                return
-            elif step[0] == ONE or step[0] == POSSESSIVE or step[0] == GREEDY:
-                fitting = self.sets + 256 * step[1]
-                for value in range(256):
-                    if fitting[value]:
-                        table[value] |= mark
-                if step[0] == ONE or step[2] > 0:
-                    return
-                step += 4  # it may be nothing
-            else:  # it may begin with anything, or with nothing
-                for value in range(256):
-                    table[value] |= mark
-                return
-
-    def __dealloc__(self):
-        free(self.code)
-        free(self.sets)
-        free(self.texts)
-        free(self.choices)
 
     def match(self, bytes text):
         """The end of what fits at the beginning of a line and the spans of the groups, as `re` tells them; or None."""
@@ -208,14 +131,11 @@ cdef class Steps:
         cdef const byte* marks[MOST_MARKS]
         cdef const byte* begin = <const byte*>PyBytes_AS_STRING(text)
         cdef const byte* stop
-        cdef int fits = go(self, self.code, begin, begin + PyBytes_GET_SIZE(text) - 1, marks, &stop)
-        if fits == TOO_DEEP:
-            raise RecursionError("too many alternatives are open")
-        if fits == DIFFERS:
+        if not self.fit(begin, begin + PyBytes_GET_SIZE(text) - 1, marks, &stop):
             return None
         spans = []
         cdef int number
-        for number in range(1, self.marks // 2):
+        for number in range(1, self.count + 1):
             if marks[2 * number + 1] == NULL:
                 spans.append((-1, -1))
             else:
@@ -223,121 +143,11 @@ cdef class Steps:
         return stop - begin, spans
 
 
-cdef int go(
-    Steps steps, const int* step, const byte* at, const byte* end, const byte** marks, const byte** stop
-) noexcept:
-    """Go through the steps from a place in a line, behind which a line feed stands; tell where they end, and the groups."""
-    cdef Frame frames[MOST_FRAMES]
-    cdef Mark undo[MOST_UNDO]
-    cdef Frame* frame
-    cdef int depth = 0, written = 0
-    cdef const int* base = steps.code
-    cdef const byte* table
-    cdef const byte* begin
-    cdef const byte* limit
-    cdef const byte* inner_stop
-    cdef const byte* inner_marks[MOST_MARKS]
-    cdef int kind, fits
-    memset(marks, 0, steps.marks * sizeof(void*))
-    while True:
-        kind = step[0]
-        if kind == LITERAL:
-            begin = steps.texts + step[1]
-            if at[0] == begin[0] and end - at >= step[2] and (
-                step[2] == 1 or memcmp(at + 1, begin + 1, step[2] - 1) == 0  # most are one byte: no call
-            ):
-                at += step[2]
-                step += 3
-                continue
-        elif kind == POSSESSIVE or kind == GREEDY:
-            table = steps.sets + 256 * step[1]
-            begin = at
-            if step[3] < 0:
-                while table[at[0]]:
-                    at += 1
-            else:
-                limit = end if end - at < step[3] else at + step[3]
-                while at < limit and table[at[0]]:
-                    at += 1
-            if at - begin >= step[2]:
-                if kind == GREEDY and at - begin > step[2]:
-                    if depth == MOST_FRAMES:
-                        return TOO_DEEP
-                    frame = &frames[depth]
-                    frame.step, frame.at, frame.least, frame.undo = step + 4, at, begin + step[2], written
-                    depth += 1
-                step += 4
-                continue
-        elif kind == MARK:
-            if depth:
-                if written == MOST_UNDO:
-                    return TOO_DEEP
-                undo[written].which, undo[written].before = step[1], marks[step[1]]
-                written += 1
-            marks[step[1]] = at
-            step += 2
-            continue
-        elif kind == ONE:
-            if (steps.sets + 256 * step[1])[at[0]]:
-                at += 1
-                step += 2
-                continue
-        elif kind == SPLIT:
-            # Most alternatives differ in their first bytes: no frame for one that cannot fit anyway.
-            kind = (steps.choices + 256 * step[2])[at[0]]
-            if kind & 1:
-                if kind & 2:
-                    if depth == MOST_FRAMES:
-                        return TOO_DEEP
-                    frame = &frames[depth]
-                    frame.step, frame.at, frame.least, frame.undo = base + step[1], at, NULL, written
-                    depth += 1
-                step += 3
-            else:
-                step = base + step[1]
-            continue
-        elif kind == JUMP:
-            step = base + step[1]
-            continue
-        elif kind == REST:
-            at = end
-            step += 1
-            continue
-        elif kind == END:
-            if at == end:
-                step += 1
-                continue
-        elif kind == MATCH:
-            stop[0] = at
-            return FITS
-        else:  # AHEAD, NOT_AHEAD
-            fits = go(steps, step + 2, at, end, inner_marks, &inner_stop)
-            if fits == TOO_DEEP:
-                return TOO_DEEP
-            if (fits == FITS) == (kind == AHEAD):
-                step = base + step[1]
-                continue
-        # It does not fit: back to the latest alternative.
-        if depth == 0:
-            return DIFFERS
-        frame = &frames[depth - 1]
-        if frame.least != NULL:
-            frame.at -= 1
-            if frame.at == frame.least:
-                depth -= 1
-        else:
-            depth -= 1
-        step, at = frame.step, frame.at
-        while written > frame.undo:
-            written -= 1
-            marks[undo[written].which] = undo[written].before
-
-
 cdef class PlainForm:
-    """A plain form in these steps, and what to do with its lines."""
+    """A plain form, and what to do with its lines."""
 
     cdef readonly object form
-    cdef Steps steps
+    cdef Pattern pattern
     cdef int key[13]
     cdef int spread[13]
     cdef int note, client, noted, keys, spreads
@@ -345,22 +155,22 @@ cdef class PlainForm:
     cdef bint failed_login, passed
     cdef object judge, measure, hits
 
-    def __init__(self, form, Steps steps, key, spread, *, judge, hits, measure, noted, passed):
+    def __init__(self, form, Pattern pattern, key, spread, *, judge, hits, measure, noted, passed):
         """Lines are counted by the groups of `key`, and of those of `spread` each text. `judge` takes the former and
         tells whether the line is a hit (True), only counted (False) or an event (None); `hits` takes an origin and a
         head and makes what such hits share. `noted` is the group that is remembered, `measure` makes of it what is.
         `passed`: nothing is to be done.
         """
-        self.form, self.steps = form, steps
+        self.form, self.pattern = form, pattern
         self.spreads = len(spread)
         for number, name in enumerate(spread):
-            self.spread[number] = steps.groups[name]
+            self.spread[number] = pattern.groups[name]
         self.keys = len(key)
         for number, name in enumerate(key):
-            self.key[number] = steps.groups[name]
+            self.key[number] = pattern.groups[name]
         self.note = NOTES[form.rule.notes]
-        self.client = steps.groups.get("client", 0)
-        self.noted = steps.groups.get(noted, 0)
+        self.client = pattern.groups.get("client", 0)
+        self.noted = pattern.groups.get(noted, 0)
         self.failed_login, self.passed = form.plain.failed_login, passed
         self.judge, self.measure, self.hits = judge, measure, hits
 
@@ -697,9 +507,9 @@ cdef class PlainReader:
             node.hits = form.hits(origin, text_of(body, marks[2 * form.client]))
         return node
 
-    def read(self, bytes block, Steps begin, Steps tagged, Steps behind, Effects effects, bint picky):
-        """Read a block of lines, each with its line feed; `begin` are the steps of a header up to
-        the host, with the time as their group, `tagged` those of host and tag, `behind` those of pid and queue id.
+    def read(self, bytes block, Pattern begin, Pattern tagged, Pattern behind, Effects effects, bint picky):
+        """Read a block of lines, each with its line feed; `begin` is the pattern of a header up
+        to the host, with the time as its group, `tagged` that of host and tag, `behind` that of pid and queue id.
         With `picky`, lines that do not matter are passed over, and whoever waits is told the time by each of them.
 
         Gives how many lines there are, how many of them are hits, nobody's, and not plain.
@@ -734,7 +544,7 @@ cdef class PlainReader:
             stop = line + known_size
             if known == NULL or <size_t>(line_end - line) < known_size or memcmp(line, known, known_size) != 0:
                 known = NULL
-                if go(begin, begin.code, line, line_end, header, &stop) == FITS:
+                if begin.fit(line, line_end, header, &stop):
                     known, known_size = line, stop - line
                     effects.set_time(header[2], header[3])
             if known != NULL:
@@ -749,13 +559,13 @@ cdef class PlainReader:
                         origin = self._known_origin(stop, body - stop)
                     if origin is not None:
                         earlier_origin, latest_origin = latest_origin, origin
-                    elif go(tagged, tagged.code, stop, line_end, header, &body) == FITS:
+                    elif tagged.fit(stop, line_end, header, &body):
                         origin = self._origin(stop, body - stop)
                         if body < line_end and body[0] == c"[":
                             origin.has_pid = True
                             earlier_origin, latest_origin = latest_origin, origin
                 if origin is not None and not (picky and passes(origin, body, line_end, watch)):
-                    if go(behind, behind.code, body, line_end, header, &body) != FITS:
+                    if not behind.fit(body, line_end, header, &body):
                         origin = None
                 elif origin is not None:
                     header[PID_END] = header[QUEUE_END] = NULL
@@ -813,9 +623,9 @@ cdef class PlainReader:
             return EVENT
         for place in range(len(forms)):
             form = <PlainForm>forms[place]
-            if not form.steps.first[body[0]]:  # there is one: a line feed at least
+            if not form.pattern.first[body[0]]:  # there is one: a line feed at least
                 continue
-            if go(form.steps, form.steps.code, body, line_end, marks, &stop) == FITS:
+            if form.pattern.fit(body, line_end, marks, &stop):
                 break
         else:
             return EVENT

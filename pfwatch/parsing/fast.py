@@ -18,8 +18,7 @@ from pfwatch.records.header import Tag
 from pfwatch.records.time import TimeReader
 
 try:
-    from pfwatch.parsing import steps
-    from pfwatch.parsing.compiled import Effects, Origin, PlainForm, PlainReader, Recording, Steps
+    from pfwatch.parsing.compiled import Effects, Origin, Pattern, PlainForm, PlainReader, Recording
 except ImportError:  # built where there is a C compiler
     BUILT = False
 else:
@@ -51,11 +50,11 @@ class FastReader:
 
     def read(self, block: bytes, form: str, listener: Listener) -> tuple[int, int, int, int] | None:
         """Read a block with headers of this form: the number of its lines, of hits, of lines of nobody who is read,
-        and of lines that are not plain. None where the form has no steps.
+        and of lines that are not plain. None where the form's pattern cannot be compiled.
         """
-        steps = _header_steps(form)
+        header = _header(form)
         effects = Effects(listener, bare=self._bare)
-        return self._reader.read(block, *steps, effects, self._picky) if steps else None
+        return self._reader.read(block, *header, effects, self._picky) if header else None
 
     def recording(self, stands_alone: Callable[[bytes], bool]) -> "Recording":
         """What `record` writes to. It ends at a line of another form that does not stand alone."""
@@ -63,8 +62,8 @@ class FastReader:
 
     def record(self, block: bytes, form: str, recording: "Recording") -> tuple[int, int, int, int] | None:
         """Read a block and write down what its lines bring about; the same numbers."""
-        steps = _header_steps(form)
-        return self._reader.read(block, *steps, recording, False) if steps else None
+        header = _header(form)
+        return self._reader.read(block, *header, recording, False) if header else None
 
     def apply(self, effects: bytes, listener: Listener) -> tuple[int, int, int]:
         """Let happen what was written down: how many lines are read here for that, how many of these are hits, and not
@@ -90,13 +89,14 @@ class FastReader:
         program = self._programs.of(tag)
         if program is None or not program.needed:
             return Origin(text, host, tag, (), (), foreign=True, begins=None)
+        compiled = [(form, pattern) for form in program.forms() if (pattern := _pattern(body_pattern(form)))]
         identified, anonymous = (
-            [self._plain_form(form, program) for form in program.forms() if form.with_id is with_id]
+            [self._plain_form(form, pattern, program) for form, pattern in compiled if form.with_id is with_id]
             for with_id in (True, False)
         )
         return Origin(text, host, tag, identified, anonymous, foreign=False, begins=program.begins())
 
-    def _plain_form(self, form: Form, program: Program) -> Any:
+    def _plain_form(self, form: Form, pattern: "Pattern", program: Program) -> Any:
         rule, plain = form.rule, form.plain
         tag = program.tag or Tag("", "")  # who has none has no forms
         noted = rule.noted[-1] if rule.notes else None
@@ -104,7 +104,7 @@ class FastReader:
         spread = () if self._bare else rule.spread
         return PlainForm(
             form,
-            _steps_of(body_pattern(form), frozenset({"client", noted, *key, *spread})),
+            pattern,
             key,
             spread,
             judge=plain.judge,
@@ -116,14 +116,15 @@ class FastReader:
 
 
 @lru_cache(maxsize=16)
-def _header_steps(form: str) -> "tuple[Steps, Steps, Steps] | None":
-    try:
-        begin, origin, behind = map(_steps_of, header_patterns(form))
-    except steps.UnsupportedPatternError:
-        return None
-    return begin, origin, behind
+def _header(form: str) -> "tuple[Pattern, Pattern, Pattern] | None":
+    begin, origin, behind = map(_pattern, header_patterns(form))
+    return (begin, origin, behind) if begin and origin and behind else None
 
 
 @lru_cache(maxsize=256)
-def _steps_of(pattern: str, groups: frozenset[str | None] | None = None) -> "Steps":
-    return Steps(steps.Program(pattern.encode("latin-1"), groups))
+def _pattern(pattern: str) -> "Pattern | None":
+    """A pattern as it was compiled; None where it has no steps. Without one lines are read another way."""
+    try:
+        return Pattern(pattern.encode("latin-1"))
+    except LookupError:
+        return None

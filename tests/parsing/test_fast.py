@@ -7,16 +7,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from pfwatch.parsing.block import header_patterns
 from pfwatch.parsing.fast import BUILT
 from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.scanner import Scanner
-from pfwatch.parsing.steps import Program
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
 from tests.samples.logs import REFERENCE, VERSIONS, counters_of, logs, richest_mix
 
 if BUILT:
-    from pfwatch.parsing.compiled import Effects, Origin, PlainReader, Steps
+    from pfwatch.parsing.compiled import Effects, Origin, Pattern, PlainReader
 
 pytestmark = pytest.mark.skipif(not BUILT, reason="the compiled reader is not built: there was no C compiler")
 HEAD = b"Nov 22 10:27:54 mx1 postfix/smtpd[767]: "
@@ -150,9 +150,9 @@ def test_more_hosts_keys_and_texts_than_are_remembered() -> None:
 def test_a_block_without_its_line_feeds_is_refused(block: bytes) -> None:
     nobody = Origin(b"", b"", b"", (), (), foreign=True, begins=None)
     reader = PlainReader(lambda _text: nobody, print, print, TimeReader(UTC))
-    steps = Steps(Program(b"x"))
+    pattern = Pattern(header_patterns("bsd")[0].encode("latin-1"))
     with pytest.raises(ValueError, match="line feed"):
-        reader.read(block, steps, steps, steps, Effects(Sessions(), bare=False), False)
+        reader.read(block, pattern, pattern, pattern, Effects(Sessions(), bare=False), False)
 
 
 def test_the_last_line_may_lack_its_line_feed() -> None:
