@@ -44,6 +44,7 @@ class Origin:
         anonymous: Iterable[PlainForm],
         *,
         foreign: bool,
+        awaited: bool,
         begins: bytes | None,
     ) -> None: ...
 

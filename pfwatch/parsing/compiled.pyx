@@ -152,7 +152,7 @@ cdef class PlainForm:
     cdef int spread[13]
     cdef int note, client, noted, keys, spreads
     cdef unsigned int place  # among the forms of its origin
-    cdef bint failed_login, passed
+    cdef bint failed_login, passed, alike
     cdef object judge, measure, hits
 
     def __init__(self, form, Pattern pattern, key, spread, *, judge, hits, measure, noted, passed):
@@ -173,34 +173,52 @@ cdef class PlainForm:
         self.noted = pattern.groups.get(noted, 0)
         self.failed_login, self.passed = form.plain.failed_login, passed
         self.judge, self.measure, self.hits = judge, measure, hits
+        self.alike = self.keys == 0 and self.note != DISCONNECT and hits is None  # all of an origin are one node
 
 
 cdef class Origin:
-    """A host and a tag, and the plain forms of the tag's program; `foreign`: of nobody who is read. `begins` tells which
-    bytes a body that matters can begin with: 1 for each, of 256; None: any.
+    """A host and a tag, and the plain forms of the tag's program; `foreign`: of nobody who is read; `awaited`: somebody
+    may wait for the next line of such a process. `begins` tells which bytes a body that matters can begin with: 1 for
+    each, of 256; None: any.
     """
 
     cdef readonly bytes text, host, tag
     cdef readonly tuple identified, anonymous
     cdef tuple forms  # all of these
     cdef readonly bint foreign
+    cdef bint awaited
     cdef bytes begins
     cdef bint has_pid  # such a line was seen
     cdef unsigned int number
+    cdef byte starts[2][256]  # of those with a queue id, of others: by the first byte, from which form on one may fit
+    cdef list nodes  # of forms whose lines are all alike
+    cdef unsigned int age  # of the reader, when these were its nodes
     cdef uint64_t stretch  # in whose recording it has its place
     cdef unsigned int place
 
-    def __init__(self, bytes text, bytes host, bytes tag, identified, anonymous, *, foreign, bytes begins):
-        self.text, self.host, self.tag = text, host, tag
+    def __init__(self, bytes text, bytes host, bytes tag, identified, anonymous, *, foreign, awaited, bytes begins):
+        self.text, self.host, self.tag, self.awaited = text, host, tag, awaited
         self.identified, self.anonymous = tuple(identified), tuple(anonymous)
         self.forms = self.identified + self.anonymous
         cdef PlainForm form
         for form in self.forms:
             form.place = self.forms.index(form)
+        self._find_starts(self.identified, self.starts[0])
+        self._find_starts(self.anonymous, self.starts[1])
         self.foreign = foreign
         if begins is not None and len(begins) != 256:
             raise ValueError("a byte for each byte")
         self.begins = begins
+
+    cdef int _find_starts(self, tuple forms, byte* starts) except -1:
+        cdef int value, place
+        cdef PlainForm form
+        memset(starts, len(forms), 256)
+        for place in reversed(range(len(forms))):
+            form = <PlainForm>forms[place]
+            for value in range(256):
+                if form.pattern.first[value]:
+                    starts[value] = place
 
 
 cdef inline bint follows(Origin origin, const byte* at, const byte* end) noexcept:
@@ -296,7 +314,7 @@ cdef class PlainReader:
     cdef dict known_heads
     cdef Effects effects  # while lines are read
     cdef uint64_t seed
-    cdef unsigned int numbers
+    cdef unsigned int numbers, age
 
     def __cinit__(self, learn, not_plain, make_room, times):
         """`learn` makes the `Origin` of a text; `not_plain` reads a line that is not plain, out of its pieces, the
@@ -329,6 +347,7 @@ cdef class PlainReader:
             self.effects.tell_all()
         memset(self.nodes, 0, NODE_SLOTS * sizeof(Slot))
         memset(self.origins, 0, ORIGIN_SLOTS * sizeof(Slot))
+        self.age += 1
         self.known_nodes.clear()
         self.known_origins.clear()
         self.known_heads.clear()
@@ -433,6 +452,18 @@ cdef class PlainReader:
         self.known_origins.append(origin)
         self.origins[place].sum, self.origins[place].what = total, <PyObject*>origin
         return origin
+
+    cdef Node _only_node(self, Origin origin, PlainForm form, const byte** marks, const byte* body):
+        """The node of a line whose form has one for each origin."""
+        cdef Node node
+        if origin.nodes is None or origin.age != self.age:
+            origin.nodes, origin.age = [None] * len(origin.forms), self.age
+        node = <Node>origin.nodes[form.place]
+        if node is None:
+            node = self._node(origin, form, marks, body)
+            if origin.age == self.age:  # none was forgotten for it
+                origin.nodes[form.place] = node
+        return node
 
     cdef Node _node(self, Origin origin, PlainForm form, const byte** marks, const byte* body):
         """The node of a line; None where its key is too long to be kept."""
@@ -617,14 +648,13 @@ cdef class PlainReader:
         cdef const byte* stop
         cdef PlainForm form = None
         cdef Node node
-        cdef tuple forms = origin.anonymous if header[QUEUE_END] == NULL else origin.identified
+        cdef bint anonymous = header[QUEUE_END] == NULL
+        cdef tuple forms = origin.anonymous if anonymous else origin.identified
         cdef Py_ssize_t place
         if header[PID_END] == NULL or not effects.exists:
             return EVENT
-        for place in range(len(forms)):
+        for place in range(origin.starts[anonymous][body[0]], len(forms)):  # there is one: a line feed at least
             form = <PlainForm>forms[place]
-            if not form.pattern.first[body[0]]:  # there is one: a line feed at least
-                continue
             if form.pattern.fit(body, line_end, marks, &stop):
                 break
         else:
@@ -632,7 +662,7 @@ cdef class PlainReader:
         if form.passed:
             return COUNTED
         effects.spoke(origin, header, body, line_end)
-        node = self._node(origin, form, marks, body)
+        node = self._only_node(origin, form, marks, body) if form.alike else self._node(origin, form, marks, body)
         if node is None:
             return EVENT
         if form.judge is not None or form.hits is not None:
@@ -1306,6 +1336,9 @@ cdef class Recording(Effects):
     cdef int spoke(self, Origin origin, const byte** header, const byte* body, const byte* line_end) except -1:
         # Somebody may wait for the next line of a process: because of lines before the stretch, or of those that are
         # read later. So the first plain line of each process is told, and the first behind each of these.
+        if not origin.awaited:
+            self.here = NULL
+            return 0
         self.here = self._serving(origin, header)
         if self.here != NULL:
             if self.here.spoke:

@@ -88,13 +88,14 @@ class FastReader:
         host, _, tag = text.partition(b" ")
         program = self._programs.of(tag)
         if program is None or not program.needed:
-            return Origin(text, host, tag, (), (), foreign=True, begins=None)
+            return Origin(text, host, tag, (), (), foreign=True, awaited=False, begins=None)
         compiled = [(form, pattern) for form in program.forms() if (pattern := _pattern(body_pattern(form)))]
         identified, anonymous = (
             [self._plain_form(form, pattern, program) for form, pattern in compiled if form.with_id is with_id]
             for with_id in (True, False)
         )
-        return Origin(text, host, tag, identified, anonymous, foreign=False, begins=program.begins())
+        awaited, begins = program.has_words(), program.begins()
+        return Origin(text, host, tag, identified, anonymous, foreign=False, awaited=awaited, begins=begins)
 
     def _plain_form(self, form: Form, pattern: "Pattern", program: Program) -> Any:
         rule, plain = form.rule, form.plain

@@ -9,6 +9,7 @@ from pfwatch.parsing.block import Form, plain_forms
 from pfwatch.parsing.dovecot import RULES as DOVECOT
 from pfwatch.parsing.grammar import ANY_WORD, rules_by_word
 from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.tls import LIBRARY
 from pfwatch.parsing.wanted import Wanted
 from pfwatch.records.header import Tag, postfix_tag
 from pfwatch.records.losses import tells_losses
@@ -44,6 +45,10 @@ class Program:
     def passes(self, rule: Rule) -> bool:
         """Whether lines that this rule reads do not matter."""
         return self._wanted is not None and not self._wanted.needs(rule)
+
+    def has_words(self) -> bool:
+        """Whether it gives the TLS library's words in lines of their own: a failed handshake may wait for one."""
+        return any(LIBRARY in rules for rules in self._rules.values())
 
     def begins(self) -> bytes | None:
         """Which bytes a body that matters can begin with, as `Wanted` tells; None: any."""

@@ -146,9 +146,20 @@ def test_more_hosts_keys_and_texts_than_are_remembered() -> None:
     assert sum(sum(keys.values()) for keys in left["counts"].values()) == len(lines)
 
 
+def test_a_process_that_says_more_than_is_remembered_is_counted_on() -> None:
+    lines = [HEAD + b"connect from unknown[192.0.2.7]\n"] * 18_000
+    lines[1::2] = [
+        HEAD + b"Anonymous TLS connection established from unknown[192.0.2.7]: TLSv1.3 with cipher X%d "
+        b"(256/256 bits)\n" % number
+        for number in range(9000)
+    ]
+    left = assert_the_same([b"".join(lines)])
+    assert sum(sum(keys.values()) for keys in left["counts"].values()) == len(lines)
+
+
 @pytest.mark.parametrize("block", [b"", b"x", b"\nx"])
 def test_a_block_without_its_line_feeds_is_refused(block: bytes) -> None:
-    nobody = Origin(b"", b"", b"", (), (), foreign=True, begins=None)
+    nobody = Origin(b"", b"", b"", (), (), foreign=True, awaited=False, begins=None)
     reader = PlainReader(lambda _text: nobody, print, print, TimeReader(UTC))
     pattern = Pattern(header_patterns("bsd")[0].encode("latin-1"))
     with pytest.raises(ValueError, match="line feed"):

@@ -5,8 +5,9 @@ from datetime import UTC
 
 import pytest
 
-from pfwatch.events import AuthDetail, AuthFailed, DovecotAuthFailed, Event, as_object
+from pfwatch.events import AuthDetail, AuthFailed, DovecotAuthFailed, Event, TlsDetail, TlsFailed, as_object
 from pfwatch.parsing.dovecot import RULES
+from pfwatch.parsing.grammar import GRAMMAR
 from pfwatch.parsing.listener import Process
 from pfwatch.parsing.programs import Programs
 from pfwatch.parsing.rule import Rule
@@ -224,3 +225,11 @@ def test_the_counters_of_a_pipeline_have_what_its_settings_ask_for(dovecot: bool
     assert counted == (6 if dovecot else 0)
     fates = [shown.get(("pfwatch_lines_total", ("/log/0", fate)), 0) for fate in ("events", "parts", "foreign")]
     assert fates == ([1, 1, 0] if dovecot else [0, 0, 2])
+
+
+def test_whoever_may_have_failed_in_tls_is_known_to_be_waited_for() -> None:
+    programs = Programs(1024)
+    for daemon, rules in GRAMMAR.items():
+        program = programs.of(f"postfix/{daemon}".encode())
+        assert program is not None
+        assert program.has_words() == any(rule.makes & {TlsFailed, TlsDetail} for rule in rules), daemon
