@@ -18,6 +18,8 @@ _SECONDS = {b"%02d" % number: (number, f"{number:02}") for number in range(60)}
 _CACHED = 4096
 _EXACT = 9e9
 """Seconds up to which their microseconds are exact as a float: the year 2255."""
+_LAST = 253_402_300_799
+"""The end of the year 9999: later there are no dates."""
 _ZONE = re.compile(rb"(?:Z|[+-][0-9]{2}:?[0-9]{2})\Z")
 
 
@@ -36,6 +38,8 @@ class TimeReader:
         self._zone = zone
         self._year = year
         self._newest = 0.0
+        self._newest_year = 1970
+        """No moment up to the newest is in a later one, whatever the zone."""
         self._fold = 0
         """1 in the second of two hours with the same local time."""
         self._known: dict[bytes, Moment | None] = {}
@@ -46,6 +50,7 @@ class TimeReader:
         """Say the newest moment that the following records can have, in seconds since the epoch."""
         if reference + 86_400 != self._newest:
             self._newest = reference + 86_400
+            self._newest_year = datetime.fromtimestamp(min(max(0, self._newest + 86_400), _LAST), UTC).year
             self._known.clear()
             self._minutes.clear()
 
@@ -143,8 +148,8 @@ class TimeReader:
         clock = (hour, minute, 59 if leap else second, microsecond)
         if self._year is not None:
             return self._moment(datetime(self._year, month, day, *clock))  # noqa: DTZ001 - the zone is set below
-        newest = datetime.fromtimestamp(self._newest, self._zone or UTC).year + 1
-        for year in range(newest, newest - 10, -1):  # nine years back at most: the 29th of February over 1900 or 2100
+        newest = self._newest_year
+        for year in range(newest, newest - 9, -1):  # eight years back at most: the 29th of February over 1900 or 2100
             try:
                 moment = self._moment(datetime(year, month, day, *clock))  # noqa: DTZ001
             except ValueError:
