@@ -49,9 +49,9 @@ class FastReader:
         self._tally = tally
         self._reader = PlainReader(self._learn, not_plain, self._make_room, times)
 
-    def read(self, block: bytes, form: str, listener: Listener) -> tuple[int, int, int, int] | None:
-        """Read a block with headers of this form: the number of its lines, of hits, of lines of nobody who is read,
-        and of lines that are not plain. None where the form has no steps.
+    def read(self, block: bytes, form: str, listener: Listener) -> tuple[int, int, int, int, int] | None:
+        """Read a block with headers of this form: the number of its lines, of hits, of lines of nobody who is read, of
+        lines that are not plain, and of parts of other events. None where the form has no steps.
         """
         steps = _header_steps(form)
         effects = Effects(listener, bare=self._bare)
@@ -61,14 +61,14 @@ class FastReader:
         """What `record` writes to. It ends at a line of another form that does not stand alone."""
         return Recording(stands_alone)
 
-    def record(self, block: bytes, form: str, recording: "Recording") -> tuple[int, int, int, int] | None:
-        """Read a block and write down what its lines bring about; the same numbers."""
+    def record(self, block: bytes, form: str, recording: "Recording") -> tuple[int, int, int, int, int] | None:
+        """Read a block and write down what its lines bring about; the same numbers. What is a part is told later."""
         steps = _header_steps(form)
         return self._reader.read(block, *steps, recording, False) if steps else None
 
-    def apply(self, effects: bytes, listener: Listener) -> tuple[int, int, int]:
-        """Let happen what was written down: how many lines are read here for that, how many of these are hits, and not
-        plain.
+    def apply(self, effects: bytes, listener: Listener) -> tuple[int, int, int, int]:
+        """Let happen what was written down: how many lines are read here for that, how many of these are hits, not
+        plain, and parts of other events.
         """
         return self._reader.apply(effects, Effects(listener, bare=self._bare))
 
@@ -91,7 +91,11 @@ class FastReader:
         if program is None or not program.needed:
             return Origin(text, host, tag, (), (), foreign=True, begins=None)
         identified, anonymous = (
-            [self._plain_form(form, program) for form in program.forms() if form.with_id is with_id]
+            [
+                self._plain_form(form, program)
+                for form in program.forms()
+                if form.with_id is with_id and (self._bare or not form.plain.bare)
+            ]
             for with_id in (True, False)
         )
         return Origin(text, host, tag, identified, anonymous, foreign=False, begins=program.begins())
@@ -99,7 +103,7 @@ class FastReader:
     def _plain_form(self, form: Form, program: Program) -> Any:
         rule, plain = form.rule, form.plain
         tag = program.tag or Tag("", "")  # who has none has no forms
-        noted = rule.noted[-1] if rule.notes else None
+        noted = rule.noted[-1] if rule.notes else "reason" if plain.explains else None
         key: tuple[str, ...] = () if self._bare and plain.judge is None else key_of(form)
         spread = () if self._bare else rule.spread
         return PlainForm(
