@@ -12,6 +12,7 @@ from pfwatch.alerting.settings import AlertSettings
 from pfwatch.detection import detector
 from pfwatch.detection.change import Change
 from pfwatch.detection.settings import SHIPPED, DetectionSettings
+from pfwatch.parsing.grammar import GRAMMAR
 from pfwatch.parsing.hits import built
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.sources.lines import LineCutter
@@ -332,17 +333,22 @@ def test_without_the_texts_the_story_of_incidents_is_the_same_and_nothing_is_on_
     monkeypatch.setattr(detector, "_MOST_UNPACKED", unpacked)
     story = b"".join(generate(20_000, "attack", seed=3, distinct_clients=400)) + b"".join(logs("3.10").values())
     settings = msgspec.structs.replace(SETTINGS, detection=DetectionSettings(max_subjects=subjects, rules=QUICK))
+    bare = {rule.name for rules in GRAMMAR.values() for rule in rules if any(one.bare for one in rule.plain)}
     told = []
     for whole in (True, False):
         pipeline, heard, counts = Pipeline(settings, whole=whole), list[object](), Counter[object]()
         for outcome in (pipeline.feed(story, "log", REFERENCE), pipeline.finish()):
             heard += [(one.what, one.key, one.at, one.incident) for one in outcome.changes]
             heard += [(one.id, one.at, one.reason, one.subject_line) for one in outcome.notifications]
-            heard += outcome.built
+            for event in outcome.built:
+                if event.envelope.rule in bare:
+                    counts[event.envelope.rule, type(event)] += event.envelope.weight
+                else:
+                    heard.append(event)
             assert outcome.tally is not None
             heard.append(outcome.tally.fates())
-            for counted, keys in outcome.tally.counts.items():
-                counts[counted] += sum(keys.values())
+            for (rule, kind), keys in outcome.tally.counts.items():
+                counts[rule.name, kind] += sum(keys.values())
         told.append((heard, counts))
         untouched = Pipeline(settings).counters
         assert (pipeline.counters.shown() == untouched.shown()) is not whole

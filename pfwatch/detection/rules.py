@@ -61,7 +61,12 @@ RULES: tuple[DetectionRule, ...] = (
         _relay_weight,
         {RelayDenied: (("recipient", "recipient"), ("sender", "sender"))},
     ),
-    DetectionRule("tls-client-failures", {TlsFailed: lambda event: (("error", event.error),)}, _tls_weight),
+    DetectionRule(
+        "tls-client-failures",
+        {TlsFailed: lambda event: (("error", event.error),)},
+        _tls_weight,
+        {TlsFailed: ()},  # they are bare
+    ),
 )
 """Every shipped rule; `DetectionSettings.rules` has their numbers."""
 

@@ -63,6 +63,7 @@ cdef enum:
     COUNTED = 0
     HIT = 1
     EVENT = 2
+    PART = 3
 
     # What stands in a recording.
     TIME = 1  # text: the time of what follows
@@ -152,7 +153,7 @@ cdef class PlainForm:
     cdef int spread[13]
     cdef int note, client, noted, keys, spreads
     cdef unsigned int place  # among the forms of its origin
-    cdef bint failed_login, passed, alike
+    cdef bint failed_login, waits, explains, passed, alike
     cdef object judge, measure, hits
 
     def __init__(self, form, Pattern pattern, key, spread, *, judge, hits, measure, noted, passed):
@@ -171,7 +172,8 @@ cdef class PlainForm:
         self.note = NOTES[form.rule.notes]
         self.client = pattern.groups.get("client", 0)
         self.noted = pattern.groups.get(noted, 0)
-        self.failed_login, self.passed = form.plain.failed_login, passed
+        self.failed_login, self.waits = form.plain.failed_login, form.plain.waits
+        self.explains, self.passed = form.plain.explains, passed
         self.judge, self.measure, self.hits = judge, measure, hits
         self.alike = self.keys == 0 and self.note != DISCONNECT and hits is None  # all of an origin are one node
 
@@ -488,7 +490,7 @@ cdef class PlainReader:
             else:
                 if form.hits is None:
                     continue
-                begin, end = body, marks[2 * form.client]
+                begin, end = body, marks[2 * form.client] if form.client else body
             if end == NULL:
                 begin = end = body  # no such group: told from an empty one by its size
                 group = 0
@@ -533,9 +535,9 @@ cdef class PlainReader:
             verdict = form.judge(*fields)
             node.verdict = EVENT if verdict is None else HIT if verdict else COUNTED
         elif form.hits is not None:
-            node.verdict = EVENT
+            node.verdict = HIT
         if form.hits is not None:
-            node.hits = form.hits(origin, text_of(body, marks[2 * form.client]))
+            node.hits = form.hits(origin, text_of(body, marks[2 * form.client] if form.client else body))
         return node
 
     def read(self, bytes block, Pattern begin, Pattern tagged, Pattern behind, Effects effects, bint picky):
@@ -543,7 +545,7 @@ cdef class PlainReader:
         to the host, with the time as its group, `tagged` that of host and tag, `behind` that of pid and queue id.
         With `picky`, lines that do not matter are passed over, and whoever waits is told the time by each of them.
 
-        Gives how many lines there are, how many of them are hits, nobody's, and not plain.
+        Gives how many lines there are, how many of them are hits, nobody's, not plain, and parts of other events.
         """
         if len(block) < 1 or block[len(block) - 1] != c"\n":
             raise ValueError("a block has a line feed behind each line")
@@ -558,7 +560,7 @@ cdef class PlainReader:
         cdef Origin origin
         cdef Origin latest_origin = None, earlier_origin = None  # of the lines before, each followed by its pid
         cdef Py_ssize_t number = 0
-        cdef Py_ssize_t hits = 0, foreign = 0, others = 0
+        cdef Py_ssize_t hits = 0, foreign = 0, others = 0, parts = 0
         cdef bint passed
         cdef int became
         cdef set watch = effects.watch
@@ -629,6 +631,8 @@ cdef class PlainReader:
                 became = self._read_plain(effects, origin, header, body, line_end)
                 if became == HIT:
                     hits += 1
+                elif became == PART:
+                    parts += 1
                 elif became == EVENT:
                     others += 1
                     effects.not_plain(origin, header, body, line_end, block, number)
@@ -638,14 +642,16 @@ cdef class PlainReader:
                 break
             line = line_end + 1
         effects.end()
-        return number, hits, foreign, others
+        return number, hits, foreign, others, parts
 
     cdef int _read_plain(
         self, Effects effects, Origin origin, const byte** header, const byte* body, const byte* line_end
     ) except -1:
-        """Read a line from its body on; tell whether it was COUNTED, is a HIT, or an EVENT: not plain."""
+        """Read a line from its body on; tell whether it was COUNTED, is a HIT, PART of one, or an EVENT: not plain."""
         cdef const byte* marks[MOST_MARKS]
         cdef const byte* stop
+        cdef const byte* client
+        cdef const byte* client_end
         cdef PlainForm form = None
         cdef Node node
         cdef bint anonymous = header[QUEUE_END] == NULL
@@ -661,14 +667,19 @@ cdef class PlainReader:
             return EVENT
         if form.passed:
             return COUNTED
+        if form.explains:  # a process that waits, waits on
+            return PART if effects.explained(origin, header, marks[2 * form.noted], line_end) else EVENT
+        if form.waits and not effects.may_wait:
+            return EVENT
         effects.spoke(origin, header, body, line_end)
         node = self._only_node(origin, form, marks, body) if form.alike else self._node(origin, form, marks, body)
         if node is None:
             return EVENT
         if form.judge is not None or form.hits is not None:
-            if node.verdict == HIT and not effects.hit(
-                origin, node, header, marks[2 * form.client], marks[2 * form.client + 1], line_end
-            ):
+            client, client_end = body, body
+            if form.client:
+                client, client_end = marks[2 * form.client], marks[2 * form.client + 1]
+            if node.verdict == HIT and not effects.hit(origin, node, header, client, client_end, line_end):
                 return EVENT
             if node.verdict != EVENT:
                 node.count += 1
@@ -693,7 +704,7 @@ cdef class PlainReader:
 
     def apply(self, bytes recorded, Effects effects):
         """Let happen what a `Recording` of the same grammar holds. Gives how many lines are read here for that, how many
-        of these are hits, and not plain.
+        of these are hits, not plain, and parts of other events.
         """
         cdef const byte* at = <const byte*>PyBytes_AS_STRING(recorded)
         cdef const byte* end = at + PyBytes_GET_SIZE(recorded)
@@ -703,7 +714,7 @@ cdef class PlainReader:
         cdef Origin origin
         cdef PlainForm form
         cdef Hits head
-        cdef Py_ssize_t lines = 0, hits = 0, others = 0
+        cdef Py_ssize_t lines = 0, hits = 0, others = 0, parts = 0
         cdef byte what
         cdef int became
         cdef Part one, two, three
@@ -762,6 +773,8 @@ cdef class PlainReader:
                 became = self._read_plain(effects, origin, header, three.begin, three.end)
                 if became == HIT:
                     hits += 1
+                elif became == PART:
+                    parts += 1
                 elif became == EVENT:
                     others += 1
                     effects.not_plain(origin, header, three.begin, three.end, None, 0)
@@ -787,7 +800,7 @@ cdef class PlainReader:
             else:  # REMOVED_OF
                 effects.removed(origin, one.begin, one.end)
         effects.end()
-        return lines, hits, others
+        return lines, hits, others, parts
 
     cdef Hits _head(self, Origin origin, PlainForm form, bytes head):
         """What hits have in common, the same object for the same."""
@@ -810,6 +823,7 @@ cdef class Effects:
     cdef dict clients, failures, messages
     cdef Py_ssize_t most_clients, most_failures, most_messages
     cdef bint keep, bare
+    cdef bint may_wait  # whether hits may that are not complete yet: they are bare
     cdef const byte* time  # of the latest line, as it stands there
     cdef const byte* time_end
     cdef bytes time_text, day
@@ -822,7 +836,7 @@ cdef class Effects:
 
     def __init__(self, listener, *, bint bare):
         """Hits are `bare` where nobody wants to know more of them than who and when."""
-        self.listener, self.bare = listener, bare
+        self.listener, self.bare, self.may_wait = listener, bare, bare
         self.clients, self.most_clients = listener.clients.rows, listener.clients.limit
         self.failures, self.most_failures = listener.failures.rows, listener.failures.limit
         self.messages, self.most_messages = listener.messages.rows, listener.messages.limit
@@ -942,6 +956,11 @@ cdef class Effects:
         cdef Hit hit
         if not self.is_now():
             return False
+        if node.form.waits:
+            self.let_time_pass()
+            hit = self.new_hit(node.hits, self.reader._text(client, client_end))
+            self.listener.failed(hit, self.process(origin, header))
+            return True
         hit = self.hit_of(node.hits, self.reader._text(client, client_end))
         if not self.bare:
             hit.moment = self.full_moment()
@@ -965,12 +984,23 @@ cdef class Effects:
         if not self.is_now():
             raise ValueError(f"no time: {self.latest()!r}")
         self.let_time_pass()
-        hit = Hit.__new__(Hit)
+        hit = self.new_hit(hits, client)
+        self.finished.append(hit)
+        return hit
+
+    cdef Hit new_hit(self, Hits hits, bytes client):
+        cdef Hit hit = Hit.__new__(Hit)
         hit.hits, hit.moment, hit.at = hits, None, self.at
         hit.client = client
         hit.time = hit.pid = hit.queue_id = hit.tail = b""
-        self.finished.append(hit)
         return hit
+
+    cdef bint explained(self, Origin origin, const byte** header, const byte* words, const byte* line_end) except -1:
+        """The library said something; tell whether it is about a failure that waits."""
+        if not self.watch or not self.is_now():
+            return False
+        self.let_time_pass()
+        return self.listener.explained(self.process(origin, header), text_of(words, line_end))
 
     cdef int failed_login(self, bytes host, bytes tag, bytes pid) except -1:
         """The client that a process serves failed to log in."""
@@ -1144,6 +1174,7 @@ cdef class Recording(Effects):
     def __init__(self, may_stand_alone):
         """`may_stand_alone` tells of a line without the block's header whether it means something without the others."""
         self.may_stand_alone, self.bare = may_stand_alone, True
+        self.may_wait = False  # whoever lets it happen knows what a process says next
         self.held = []
 
     def __dealloc__(self):
@@ -1336,6 +1367,9 @@ cdef class Recording(Effects):
         self._number(form)
         self._part(client, client_end)
         self._part(account, account_end)
+
+    cdef bint explained(self, Origin origin, const byte** header, const byte* words, const byte* line_end) except -1:
+        return False
 
     cdef int spoke(self, Origin origin, const byte** header, const byte* body, const byte* line_end) except -1:
         # Somebody may wait for the next line of a process: because of lines before the stretch, or of those that are

@@ -12,7 +12,7 @@ from pfwatch.parsing.block import Form, body_pattern, header_patterns
 from pfwatch.parsing.hits import Hits
 from pfwatch.parsing.listener import Listener
 from pfwatch.parsing.programs import Program, Programs
-from pfwatch.parsing.readings import key_of
+from pfwatch.parsing.readings import key_of, noted_of
 from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import Tag
 from pfwatch.records.time import TimeReader
@@ -48,9 +48,9 @@ class FastReader:
         self._tally = tally
         self._reader = PlainReader(self._learn, not_plain, self._make_room, times)
 
-    def read(self, block: bytes, form: str, listener: Listener) -> tuple[int, int, int, int] | None:
-        """Read a block with headers of this form: the number of its lines, of hits, of lines of nobody who is read,
-        and of lines that are not plain. None where the form's pattern cannot be compiled.
+    def read(self, block: bytes, form: str, listener: Listener) -> tuple[int, int, int, int, int] | None:
+        """Read a block with headers of this form: the number of its lines, of hits, of lines of nobody who is read, of
+        lines that are not plain, and of parts of other events. None where the form's pattern cannot be compiled.
         """
         header = _header(form)
         effects = Effects(listener, bare=self._bare)
@@ -60,14 +60,14 @@ class FastReader:
         """What `record` writes to. It ends at a line of another form that does not stand alone."""
         return Recording(stands_alone)
 
-    def record(self, block: bytes, form: str, recording: "Recording") -> tuple[int, int, int, int] | None:
-        """Read a block and write down what its lines bring about; the same numbers."""
+    def record(self, block: bytes, form: str, recording: "Recording") -> tuple[int, int, int, int, int] | None:
+        """Read a block and write down what its lines bring about; the same numbers. What is a part is told later."""
         header = _header(form)
         return self._reader.read(block, *header, recording, False) if header else None
 
-    def apply(self, effects: bytes, listener: Listener) -> tuple[int, int, int]:
-        """Let happen what was written down: how many lines are read here for that, how many of these are hits, and not
-        plain.
+    def apply(self, effects: bytes, listener: Listener) -> tuple[int, int, int, int]:
+        """Let happen what was written down: how many lines are read here for that, how many of these are hits, not
+        plain, and parts of other events.
         """
         return self._reader.apply(effects, Effects(listener, bare=self._bare))
 
@@ -89,7 +89,8 @@ class FastReader:
         program = self._programs.of(tag)
         if program is None or not program.needed:
             return Origin(text, host, tag, (), (), foreign=True, awaited=False, begins=None)
-        compiled = [(form, pattern) for form in program.forms() if (pattern := _pattern(body_pattern(form)))]
+        forms = [form for form in program.forms() if self._bare or not form.plain.bare]
+        compiled = [(form, pattern) for form in forms if (pattern := _pattern(body_pattern(form)))]
         identified, anonymous = (
             [self._plain_form(form, pattern, program) for form, pattern in compiled if form.with_id is with_id]
             for with_id in (True, False)
@@ -100,7 +101,7 @@ class FastReader:
     def _plain_form(self, form: Form, pattern: "Pattern", program: Program) -> Any:
         rule, plain = form.rule, form.plain
         tag = program.tag or Tag("", "")  # who has none has no forms
-        noted = rule.noted[-1] if rule.notes else None
+        noted = noted_of(form)
         key: tuple[str, ...] = () if self._bare and plain.judge is None else key_of(form)
         spread = () if self._bare else rule.spread
         return PlainForm(

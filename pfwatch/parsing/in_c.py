@@ -14,7 +14,7 @@ from typing import Final
 
 from pfwatch.parsing.block import body_pattern, header_patterns, plain_forms
 from pfwatch.parsing.grammar import GRAMMAR
-from pfwatch.parsing.readings import key_of
+from pfwatch.parsing.readings import key_of, noted_of
 from pfwatch.parsing.steps import ENDLESS, Kind, Program, Step, UnsupportedPatternError
 from pfwatch.records.header import FORMS
 
@@ -48,9 +48,8 @@ def patterns() -> dict[str, Groups]:
     """Pattern -> which of its named groups somebody wants, None for all: those of headers, and of plain forms."""
     every: dict[str, Groups] = {pattern: None for form in FORMS for pattern in header_patterns(form)}
     for form in (form for daemon in GRAMMAR for form in plain_forms(daemon)):
-        pattern, rule = body_pattern(form), form.rule
-        noted = rule.noted[-1:] if rule.notes else ()
-        every[pattern] = {"client", *noted, *key_of(form), *rule.spread, *(every.get(pattern) or ())}
+        pattern, wanted = body_pattern(form), {"client", noted_of(form), *key_of(form), *form.rule.spread}
+        every[pattern] = wanted.union(every.get(pattern) or ())
     return every
 
 

@@ -48,6 +48,12 @@ class Listener(Protocol):
     def told(self, event: Event, process: Process) -> Event:
         """An event, in the order of the log. Returns it with what earlier lines know of it."""
 
+    def failed(self, hit: Hit, process: Process) -> None:
+        """A hit that is not complete before it is known what the library says; called after `tick`."""
+
+    def explained(self, process: Process, words: bytes) -> bool:
+        """The library said this; tells whether it is about a failure that waits. Called after `tick`."""
+
     def tick(self, now: float) -> None:
         """A hit of this time stands next in the log: close what waited long enough."""
 

@@ -211,6 +211,13 @@ def key_of(form: Form) -> tuple[str, ...]:
     return form.rule.tally or () if form.plain.key is None else form.plain.key
 
 
+def noted_of(form: Form) -> str | None:
+    """The group that is remembered of a line, or given to whoever waits for it."""
+    if form.plain.explains:
+        return "reason"
+    return form.rule.noted[-1] if form.rule.notes else None
+
+
 def reading_of(host: bytes, tag: bytes, program: Program, head: bytes, *, with_id: bool) -> Reading | None:
     """The reading of a head; None where no plain form of the program begins so."""
     if not head or program.tag is None:

@@ -42,6 +42,13 @@ class Plain:
     """Whether a line with this key is a hit, or only counted; None: it is to be read as an event."""
     rare: bool = False
     """Once in a hundred lines: not worth a head in the block's pattern, so only the compiled reader takes it there."""
+    bare: bool = False
+    """Only where hits are bare: who and when is all that such a hit tells, and all that is wanted of it there. Also of
+    lines of which detection wants none, and that are nothing but one more event of their kind."""
+    waits: bool = False
+    """Whether such a hit is not complete yet: `sessions/` waits for what the library says, too."""
+    explains: bool = False
+    """Whether the library says it, of a failure that may wait for it; if none does, it is an event."""
     failed_login: bool = False
     """Whether an AUTH command of the client failed; `sessions/` counts these against the sums of a disconnect."""
 

@@ -128,13 +128,14 @@ class Scanner:
         """Make a stretch its own that was read apart: it follows the lines that were read."""
         if self._fast is None:
             raise ValueError("whoever reads by Python alone reads every line himself")
-        lines, hits, others = self._fast.apply(stretch.effects, self._listener)
+        lines, hits, others, parts = self._fast.apply(stretch.effects, self._listener)
         tally, foreign = self.tally, stretch.foreign
         tally.foreign += foreign
-        tally.tallied += stretch.tallied + lines - hits - others
+        tally.parts += parts
+        tally.tallied += stretch.tallied + lines - hits - others - parts
         tally.events += stretch.events + hits
         tally.total += stretch.tallied + stretch.events + foreign + lines
-        self._plain += lines - others
+        self._plain += lines - others - parts
         self._latest.follow(stretch.latest)
 
     def add(self, counted: Tally) -> None:
@@ -157,11 +158,12 @@ class Scanner:
         read = self._fast.read(block, self._form, self._listener) if self._fast else None
         if read is None:
             return self._read_by_pattern(block)
-        lines, hits, foreign, others = read
+        lines, hits, foreign, others, parts = read
         self.tally.foreign += foreign
-        self.tally.tallied += lines - hits - foreign - others
+        self.tally.parts += parts
+        self.tally.tallied += lines - hits - foreign - others - parts
         self.tally.events += hits
-        self._plain += lines - foreign - others
+        self._plain += lines - foreign - others - parts
         return lines
 
     def _read_by_pattern(self, block: bytes) -> int:  # noqa: C901 - a call costs as much as the rest of what a line needs

@@ -86,7 +86,7 @@ class StretchReader:
         read = self._fast.record(lines, self._form, self._recording)
         if read is None:
             return Stretch(b"", rest=lines)
-        number, hits, foreign, others = read
+        number, hits, foreign, others, _ = read
         rest = b""
         if self._recording.stopped_at >= 0:
             lines, rest = lines[: self._recording.stopped_at], lines[self._recording.stopped_at :]

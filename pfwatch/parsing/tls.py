@@ -121,6 +121,7 @@ LIBRARY = Rule(
     pattern=r"warning: TLS library problem: (?P<reason>.*)",
     words=("warning",),
     build=_detail,
+    plain=(Plain(r"warning: TLS library problem: (?P<reason>.*+)", rare=True, explains=True),),
     source="tls/tls_misc.c: tls_print_errors",
 )
 
@@ -151,6 +152,10 @@ INBOUND = (
         pattern=rf"SSL_accept error from {CLIENT}: (?P<reason>.*)",
         words=("SSL_accept",),
         build=_accept_failed,
+        plain=(
+            Plain(rf"SSL_accept error from {CLIENT}: -*+[0-9]++", rare=True, hit=TlsFailed, bare=True, waits=True),
+            Plain(rf"SSL_accept error from {CLIENT}: .*+", rare=True, hit=TlsFailed, bare=True),
+        ),
         source="tls/tls_server.c: tls_server_start",
     ),
     Rule(

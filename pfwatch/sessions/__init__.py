@@ -31,7 +31,7 @@ from pfwatch.parsing.fragments import client_of
 from pfwatch.parsing.hits import Hit, built
 from pfwatch.parsing.listener import MessageKey, Process
 from pfwatch.parsing.smtpd import failed_logins
-from pfwatch.sessions.handshakes import Handshakes
+from pfwatch.sessions.handshakes import FailedHit, Handshakes
 from pfwatch.sessions.messages import Messages, OfMessage
 from pfwatch.sessions.trouble import Troubles
 from pfwatch.sessions.unwritten import Unwritten
@@ -43,6 +43,7 @@ MOST_SESSIONS = 20_000
 OfSession = TypeVar("OfSession", TlsDetail, AuthBackendFailed, ProxyVerdict, Rejected)
 """What has its client from the connection that its process serves, where the line does not say it."""
 OfAny = TypeVar("OfAny", AuthDetail, ServiceHealth)
+Told = TypeVar("Told", bound=Event | Hit)
 
 
 class Sessions:
@@ -98,6 +99,14 @@ class Sessions:
             self.finished.append(event)
         return event
 
+    def failed(self, hit: Hit, process: Process) -> None:
+        """A handshake failed, and its process will say why: a hit, complete with that."""
+        self._handshakes.wait(FailedHit(hit), process)
+
+    def explained(self, process: Process, words: bytes) -> bool:
+        """The library's words; tells whether a failed handshake waits for them."""
+        return self._handshakes.explained(process, words)
+
     def tick(self, now: float) -> None:
         """Close what waited long enough, `now` in seconds since the epoch."""
         self._handshakes.tick(now)
@@ -150,8 +159,8 @@ class Sessions:
             "trouble": self._troubles.rows,
         }
 
-    def _finish(self, event: Event) -> Event:
-        if event.envelope.part_of is None:
+    def _finish(self, event: Told) -> Told:
+        if isinstance(event, Hit) or event.envelope.part_of is None:
             self.finished.append(event)
         return event
 

@@ -10,11 +10,14 @@ serves many at once: its words belong to the failed handshake that is its very n
 import heapq
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from pfwatch.events import Event, TlsDetail, TlsFailed, Untrusted
+from pfwatch.parsing.fragments import untrusted
+from pfwatch.parsing.hits import Hit
 from pfwatch.parsing.listener import Process
 from pfwatch.parsing.tls import LIBRARY, tls_error
 from pfwatch.table import Table
@@ -27,6 +30,8 @@ MOST_WORDS = 16
 """Library lines about one handshake: OpenSSL keeps no more errors at a time."""
 _MOST_BEGINS = 4 * MOST_WAITING
 """Far more than can wait at one time, so that they are seldom put in order."""
+_LONGEST = 1024
+"""Bytes of a library line's words that are looked at: as many as its reason can have."""
 WAIT = 5.0
 """Seconds within which the other line of the same failure follows."""
 
@@ -41,13 +46,42 @@ class Handshake(msgspec.Struct):
     error: str | None = None
     reason: str = ""
 
+    @property
+    def at(self) -> float:
+        """When it failed, in seconds since the epoch."""
+        return self.event.envelope.at
+
+    def finished(self) -> TlsFailed:
+        """The event, with what the library said."""
+        reason = Untrusted(self.reason) if self.reason else self.event.reason
+        return msgspec.structs.replace(self.event, error=self.error or "other", reason=reason)
+
+
+class FailedHit(msgspec.Struct):
+    """The same as a hit, where nobody wants to know why it failed, and nothing is kept."""
+
+    hit: Any
+    error: str | None = None
+    reason: str = ""
+
+    @property
+    def at(self) -> float:
+        """As of `Handshake`."""
+        at: float = self.hit.at
+        return at
+
+    def finished(self) -> Hit:
+        """The hit."""
+        hit: Hit = self.hit
+        return hit
+
 
 class Handshakes:
     """Joins the two, process by process. Announces in `watch` which processes it waits for."""
 
-    def __init__(self, watch: set[Process], finish: Callable[[Event], object], *, keep: bool) -> None:
-        """Give finished events to `finish`."""
-        self.failures: Table[Process, Handshake] = Table(Process, Handshake, MOST_WAITING, keep=keep)
+    def __init__(self, watch: set[Process], finish: Callable[[Event | Hit], object], *, keep: bool) -> None:
+        """Give finished events and hits to `finish`."""
+        self.failures: Table[Process, Handshake | FailedHit] = Table(Process, Handshake, MOST_WAITING, keep=keep)
         self.words: Table[Process, list[TlsDetail]] = Table(Process, list[TlsDetail], MOST_PROXIES, keep=keep)
         self._watch = watch
         self._begins: list[tuple[float, Process]] = []
@@ -73,21 +107,31 @@ class Handshakes:
             event = msgspec.structs.replace(event, error=error, reason=Untrusted(reason))
             self._finish(event)
         else:
-            self._close(process)
-            self._wait(process, event.envelope.at, self.failures, MOST_WAITING)
-            self.failures.put(process, Handshake(event))
+            self.wait(Handshake(event), process)
         return event
+
+    def wait(self, failure: Handshake | FailedHit, process: Process) -> None:
+        """Wait for the library's words about this."""
+        self._close(process)
+        self._wait(process, failure.at, self.failures, MOST_WAITING)
+        self.failures.put(process, failure)
+
+    def explained(self, process: Process, words: bytes) -> bool:
+        """The library's words, if a failure waits for them."""
+        failure = self.failures.get(process)
+        if failure is None:
+            return False
+        if failure.error in {None, "other"}:
+            failure.error, failure.reason = _read(words[:_LONGEST])
+            self.failures.put(process, failure)
+        return True
 
     def library(self, event: TlsDetail, process: Process) -> TlsDetail | None:
         """A line of the library, as a part of a failure; None where it is about none."""
         if event.envelope.rule != LIBRARY.name:
             return None
-        failure = self.failures.get(process)
-        if failure is not None:
-            if failure.error in {None, "other"}:
-                failure.error, failure.reason = tls_error(event.reason.encode()), event.reason
-                self.failures.put(process, failure)
-            return _part(event, failure.event)
+        if self.explained(process, event.reason.encode()):
+            return _part(event, self.failures.get(process))
         if event.envelope.daemon != "tlsproxy":
             return None
         words = [*(self.words.get(process) or []), event]
@@ -125,7 +169,7 @@ class Handshakes:
 
     def _order(self) -> None:
         """Make the heap of those that wait, and of nobody else."""
-        failures = ((failure.event.envelope.at, process) for process, failure in self.failures.rows.items())
+        failures = ((failure.at, process) for process, failure in self.failures.rows.items())
         words = ((words[0].envelope.at, process) for process, words in self.words.rows.items())
         self._begins = [*failures, *words]
         heapq.heapify(self._begins)
@@ -133,9 +177,7 @@ class Handshakes:
     def _waits(self, process: Process, since: float) -> bool:
         """Whether a process has waited since then."""
         failure, words = self.failures.get(process), self.words.get(process)
-        return (failure is not None and failure.event.envelope.at == since) or (
-            words is not None and words[0].envelope.at == since
-        )
+        return (failure is not None and failure.at == since) or (words is not None and words[0].envelope.at == since)
 
     def _wait(self, process: Process, since: float, table: Table[Process, Any], most: int) -> None:
         """A process waits, in this table. Where there is no room, who waits longest has waited enough."""
@@ -153,8 +195,7 @@ class Handshakes:
         self._watch.discard(process)
         failure = self.failures.drop(process)
         if failure is not None:
-            reason = Untrusted(failure.reason) if failure.reason else failure.event.reason
-            self._finish(msgspec.structs.replace(failure.event, error=failure.error or "other", reason=reason))
+            self._finish(failure.finished())
         for word in self.words.drop(process) or ():
             self._finish(word)
 
@@ -165,9 +206,18 @@ def _best(words: Iterable[TlsDetail]) -> tuple[str, str]:
     return next((one for one in found if one[0] != "other"), found[0])
 
 
-def _part(event: TlsDetail, failure: TlsFailed | None) -> TlsDetail:
+@lru_cache(maxsize=1024)
+def _read(words: bytes) -> tuple[str, Untrusted]:
+    """Error and reason of a library line."""
+    reason = untrusted(words)
+    return tls_error(reason.encode()), reason
+
+
+def _part(event: TlsDetail, failure: Handshake | FailedHit | None) -> TlsDetail:
     """The line as a part of a failure; the client that the line itself names stays."""
-    client = event.client or (failure.client if failure else None)
+    client = event.client
+    if client is None and isinstance(failure, Handshake):
+        client = failure.event.client
     return msgspec.structs.replace(
         event, client=client, envelope=msgspec.structs.replace(event.envelope, part_of="tls_failed")
     )

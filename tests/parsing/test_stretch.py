@@ -249,9 +249,13 @@ def test_all_that_may_take_room_is_counted() -> None:
 
 
 def test_no_plain_line_is_one_that_somebody_waits_for() -> None:
-    """Of a plain line only that it was written is told: nobody may have to know which it is."""
+    """Of a plain line only that it was written is told: nobody may have to know which it is. What the library says of a
+    failure is left whole.
+    """
     for daemon in GRAMMAR:
         for form in plain_forms(daemon):
+            if form.plain.explains:
+                continue
             example = form.rule.example.partition(": ")[2].encode()
             for awaited in (handshakes._LIBRARY_LINE, handshakes._CLOSING_LINE):
                 assert not re.match(awaited, example), form.rule.name
