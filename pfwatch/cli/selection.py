@@ -30,7 +30,7 @@ class Selection:
         """Take the options. Raises ValueError for an address or network that is none."""
         self._kinds = kinds
         self._networks = _networks(clients) if clients else None
-        self._accounts = frozenset(accounts)
+        self.accounts = frozenset(accounts)
         self._begin = since.timestamp() if since else None
         self._end = until.timestamp() if until else None
 
@@ -55,7 +55,7 @@ class Selection:
 
     def of_account(self, event: Event) -> bool:
         """Whether an event with its user name is."""
-        return not self._accounts or getattr(event, "username", None) in self._accounts
+        return not self.accounts or getattr(event, "username", None) in self.accounts
 
     def in_time(self, at: float) -> bool:
         """Whether events of this time are, in seconds since the epoch."""

@@ -42,6 +42,11 @@ class Plain:
     """Whether a line with this key is a hit, or only counted; None: it is to be read as an event."""
     rare: bool = False
     """Once in a hundred lines: not worth a head in the block's pattern, so only the compiled reader takes it there."""
+    typed: tuple[str, ...] = ()
+    """Groups that hold what somebody outside typed: fields of the event, or texts that the line merely repeats. As
+    another text of them changes nothing else of the event, one event tells what all such lines have in common. Behind
+    each but one at the end stands a byte that it cannot have.
+    """
     failed_login: bool = False
     """Whether an AUTH command of the client failed; `sessions/` counts these against the sums of a disconnect."""
 
