@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from pfwatch.events import Event, Unsupported
-from pfwatch.parsing.hits import Hit
+from pfwatch.parsing.hits import Hit, of_kinds
 from pfwatch.parsing.log import LogReader, LogSettings
 from pfwatch.parsing.tally import Tally
 from pfwatch.parsing.wanted import Wanted
@@ -31,6 +31,8 @@ JOURNAL = "journal:"
 """Before a directory of journal files, or one of them; alone, it is this machine's journal."""
 _GARBAGE = 200_000
 """New objects between two looks for garbage in cycles."""
+_KEPT = 2 * 1024 * 1024
+"""Bytes of free memory that stay with the process: more than a few blocks."""
 
 
 def blocks(
@@ -73,19 +75,13 @@ def events_of(
     """Every event of finished logs after correlation, one per incident, block by block, in the order in which each is
     complete; of these kinds, or of all where none is named. Only what matters for them is read.
     """
-    look_seldom_for_garbage()
+    expect_much()
     sessions, wanted = Sessions(), needed(kinds)
     for log in _read(paths, settings, source, sessions, say, wanted=wanted, every_event=wanted is None):
         log.take(counts=False)
-        yield _of_kinds(kinds, sessions.take_unbuilt())
+        yield of_kinds(sessions.take_unbuilt(), kinds) if kinds else sessions.take_unbuilt()
     sessions.finish()
-    yield _of_kinds(kinds, sessions.take_unbuilt())
-
-
-def _of_kinds(kinds: frozenset[type[Event]], events: list[Event | Hit]) -> list[Event | Hit]:
-    if not kinds:
-        return events
-    return [one for one in events if (one.hits.kind if isinstance(one, Hit) else type(one)) in kinds]
+    yield of_kinds(sessions.take_unbuilt(), kinds) if kinds else sessions.take_unbuilt()
 
 
 def unread_lines(
@@ -125,7 +121,11 @@ def _read(
         yield log
 
 
-def look_seldom_for_garbage() -> None:
-    """Reading makes no cycles, and a collection looks at everything that is remembered."""
+def expect_much() -> None:
+    """Say that a log is read. Reading makes no cycles, and a collection looks at everything that is remembered. And
+    glibc would give the memory of each block back to the system, which takes longer than to read its lines: what it
+    had once at one time, without a byte of it used, it keeps.
+    """
     gc.freeze()
     gc.set_threshold(_GARBAGE)
+    bytes(_KEPT)
