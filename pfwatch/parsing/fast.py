@@ -13,6 +13,7 @@ from pfwatch.parsing.hits import Hits
 from pfwatch.parsing.listener import Listener
 from pfwatch.parsing.programs import Program, Programs
 from pfwatch.parsing.readings import key_of
+from pfwatch.parsing.rule import Rule
 from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import Tag
 from pfwatch.records.time import TimeReader
@@ -90,11 +91,13 @@ class FastReader:
         program = self._programs.of(tag)
         if program is None or not program.needed:
             return Origin(text, host, tag, (), (), foreign=True, begins=None)
+        begins = program.begins()
+        # Of bodies that do not matter only those come to the forms that begin like one that does.
+        forms = [form for form in program.forms() if begins is None or _may_begin(form.rule, begins)]
         identified, anonymous = (
-            [self._plain_form(form, program) for form in program.forms() if form.with_id is with_id]
-            for with_id in (True, False)
+            [self._plain_form(form, program) for form in forms if form.with_id is with_id] for with_id in (True, False)
         )
-        return Origin(text, host, tag, identified, anonymous, foreign=False, begins=program.begins())
+        return Origin(text, host, tag, identified, anonymous, foreign=False, begins=begins)
 
     def _plain_form(self, form: Form, program: Program) -> Any:
         rule, plain = form.rule, form.plain
@@ -113,6 +116,11 @@ class FastReader:
             noted=noted,
             passed=program.passes(rule),
         )
+
+
+def _may_begin(rule: Rule, begins: bytes) -> bool:
+    """Whether a body of this rule can begin with one of these bytes: 1 for each, of 256."""
+    return any(begins[word[0]] if word else True for word in map(str.encode, rule.words))
 
 
 @lru_cache(maxsize=16)

@@ -114,7 +114,9 @@ class Rule:
     @cached_property
     def makes(self) -> frozenset[type[Event]]:
         """The kinds that `build` can make, as its annotation says, which mypy holds it to."""
-        made = get_type_hints(self.build)["return"]
+        made = getattr(self.build, "__annotations__", {}).get("return")
+        if made is None or isinstance(made, str):
+            made = get_type_hints(self.build)["return"]
         return frozenset(get_args(made) or (made,))
 
     @cached_property
