@@ -8,6 +8,7 @@ texts that were encoded before: one for its moment, one for its client, one for 
 but for what was typed. Only where such words are new is an event built.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -24,6 +25,15 @@ try:
 except ImportError:  # built where there is a C compiler
     from pfwatch.cli.composer import Composer  # type: ignore[assignment]
 
+_BYTE = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_GROUP = rb"[1-9a-f][0-9a-f]{0,3}"
+_PLAIN_CLIENT = re.compile(
+    rb"([A-Za-z0-9._-]++)\[((?:" + _BYTE + rb"\.){3}" + _BYTE
+    + rb"|(?:" + _GROUP + rb":){1,6}(?::" + _GROUP + rb"){1,6})\]"
+)  # fmt: skip
+"""One whose address is as `client_of` would write it, without a port: nearly all of them, and many come once."""
+_MOST_COLONS = 6
+"""In an address in which `::` stands for two groups or more."""
 _LONGEST_CLIENT = 500
 _VARYING = ("at", "pid", "client_ip")
 _encode = msgspec.json.Encoder().encode
@@ -74,6 +84,9 @@ class _Texts:
 
     def client(self, client: bytes) -> bytes | None:
         """A client; None where he is not asked for."""
+        plain = None if self._selection.has_networks else _PLAIN_CLIENT.fullmatch(client)
+        if plain and plain[2].count(b":") <= _MOST_COLONS:
+            return b'"client_ip":"%b","client_name":"%b","client_port":null' % (plain[2], plain[1])
         found = client_of(client)
         return _members(client_object(found)) if self._selection.of_client(found) else None
 

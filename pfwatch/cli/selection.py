@@ -30,6 +30,7 @@ class Selection:
         """Take the options. Raises ValueError for an address or network that is none."""
         self._kinds = kinds
         self._networks = _networks(clients) if clients else None
+        self.has_networks = self._networks is not None
         self.accounts = frozenset(accounts)
         self._begin = since.timestamp() if since else None
         self._end = until.timestamp() if until else None

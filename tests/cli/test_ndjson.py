@@ -38,7 +38,11 @@ ODD = (
 TYPED = st.one_of(st.sampled_from(ODD), st.binary(max_size=6)).map(lambda text: text.translate(None, b'\n\r<>"; '))
 USERNAME = st.one_of(st.sampled_from(ODD), st.binary(max_size=6), st.just(b'"a", sasl_username=<b>; \\'))
 REASONS = (b"UGFzc3dvcmQ6", b"authentication failure", b"x" * 1500, b"Invalid base64 data", b"")
-CLIENTS = st.sampled_from((b"unknown[192.0.2.9]", b"a.example[2001:db8::1]:25", b"n" * 600 + b"[192.0.2.9]"))
+CLIENTS = st.sampled_from((
+    b"unknown[192.0.2.9]", b"a.example[2001:db8::1]:25", b"n" * 600 + b"[192.0.2.9]", b"a.example[2001:db8::1]",
+    b"a[1:2:3:4:5:6::8]", b"a[1:2:3:4::5:6:7:8]", b"a[2001:DB8::1]", b"a[2001:db8::0001]", b"a[::ffff:192.0.2.9]",
+    b"a[192.0.2.09]", b"a[192.0.2.256]", b"a[1.2.3.4.5]", b"a[unknown]", b"a[1:2::3::4]", b"a[1:0:2::3]", b"a[::1]",
+))  # fmt: skip
 
 
 @st.composite
