@@ -17,6 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SOURCES = (
     Path("pfwatch/parsing/compiled.pyx"),
     Path("pfwatch/sources/journal/native.pyx"),
+    Path("pfwatch/cli/composing.pyx"),
     # These two are Python; the .pxd beside each says what C makes of it.
     Path("pfwatch/parsing/hits.py"),
     Path("pfwatch/detection/rows.py"),

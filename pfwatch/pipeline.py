@@ -16,7 +16,6 @@ however fast it is read.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import tzinfo
 
 import msgspec
 
@@ -32,7 +31,7 @@ from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.metrics.tallies import count
 from pfwatch.parsing.hits import Hit
-from pfwatch.parsing.log import LogReader
+from pfwatch.parsing.log import LogReader, LogSettings
 from pfwatch.parsing.stretch import Counts, Stretch
 from pfwatch.parsing.tally import FATES, Tally
 from pfwatch.records.header import postfix_tag
@@ -42,17 +41,11 @@ from pfwatch.sessions import Sessions
 _NEVER = float("inf")
 
 
-class Settings(msgspec.Struct, frozen=True):
+class Settings(LogSettings, frozen=True):
     """What the core can be told."""
 
     detection: DetectionSettings = msgspec.field(default_factory=DetectionSettings)
     alerts: AlertSettings = msgspec.field(default_factory=AlertSettings)
-    zone: tzinfo | None = None
-    """Of time stamps without one; None: the machine's."""
-    year: int | None = None
-    """Of time stamps without one; None: inferred."""
-    dovecot: bool = False
-    """Read Dovecot's failed logins, too."""
 
 
 class Outcome(msgspec.Struct):

@@ -38,7 +38,7 @@ SHELL_OF_ALERTING = {"outbox", "channels"}
 PARTS = ("sources", "store", "channels", "web", "queue", "fleet", "systemd")
 """Of the shell. They do not know each other; the wiring does."""
 
-WIRING = ("replay", "daemon", "cli")
+WIRING = ("finished", "replay", "daemon", "cli")
 """May import everything. config stands between: above the parts, below the wiring. audit is a wing of its own."""
 
 BANNED_IN_CORE = {
@@ -290,7 +290,24 @@ def test_what_is_sound_passes(rule: Rule) -> None:
 
 
 LINE = "Oct 19 19:56:07 mx1 postfix/smtpd[2309]: connect from unknown[192.0.2.7]"
-HEAVY = {"pydantic", "starlette", "uvicorn"}
+HEAVY = {"pydantic", "starlette", "uvicorn", "jinja2"}
+_STORY = {"pipeline", "replay", "store", "web", "daemon"}
+NOT_NEEDED: dict[str, set[str]] = {
+    "explain": {*_STORY, "pfwatch.alerting.planner", "pfwatch.detection.detector", "tempfile"},
+    "events": {
+        *_STORY,
+        "detection",
+        "metrics",
+        "reports",
+        "pfwatch.alerting.planner",
+        "tempfile",
+        "socket",
+        "zoneinfo",
+    },
+    "replay": {"store", "web", "daemon", "reports", "zoneinfo"},
+    "unread": {*_STORY, "detection", "metrics", "pfwatch.alerting.planner", "tempfile", "socket", "zoneinfo"},
+}
+"""Parts and modules that a command has no use for: whoever reads a short log waits for the start alone."""
 
 
 @pytest.mark.skipif(not (ROOT / "pfwatch" / "__main__.py").exists(), reason="there is no command line yet")
@@ -299,7 +316,7 @@ HEAVY = {"pydantic", "starlette", "uvicorn"}
     [["explain", LINE], ["events", "mail.log"], ["replay", "mail.log"], ["unread", "mail.log"]],
     ids=lambda words: words[0],
 )
-def test_reading_a_log_loads_neither_the_configuration_nor_the_web_server(arguments: list[str], tmp_path: Path) -> None:
+def test_reading_a_log_loads_only_what_it_needs(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "mail.log").write_text(LINE + "\n")
     command = [sys.executable, "-X", "importtime", "-m", "pfwatch", *arguments]
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
@@ -309,6 +326,8 @@ def test_reading_a_log_loads_neither_the_configuration_nor_the_web_server(argume
     report = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("import time:"))
     assert done.returncode == 0, said
-    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in report}
-    assert "pfwatch" in loaded
-    assert loaded & HEAVY == set()
+    modules = {line.rpartition("|")[2].strip() for line in report}
+    assert "pfwatch.events" in modules
+    assert {module.split(".")[0] for module in modules} & HEAVY == set()
+    not_needed = NOT_NEEDED[arguments[0]]
+    assert {module for module in modules if part(module) in not_needed or module in not_needed} == set()

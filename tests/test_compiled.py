@@ -20,7 +20,7 @@ from pfwatch import cli
 
 class AsPython:
     def find_spec(self, name, path=None, target=None):
-        if name in ("pfwatch.parsing.compiled", "pfwatch.sources.journal.native"):
+        if name in ("pfwatch.parsing.compiled", "pfwatch.sources.journal.native", "pfwatch.cli.composing"):
             raise ImportError(name)
         if name in ("pfwatch.parsing.hits", "pfwatch.detection.rows"):
             source = pathlib.Path(path[0], name.rpartition(".")[2] + ".py")
@@ -74,6 +74,7 @@ def test_what_is_compiled_is_what_the_source_says() -> None:
     for source in (
         "parsing/compiled.pyx",
         "sources/journal/native.pyx",
+        "cli/composing.pyx",
         "parsing/hits.pxd",
         "parsing/hits.py",
         "detection/rows.pxd",

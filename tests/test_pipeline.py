@@ -25,9 +25,9 @@ QUICK = {
     for name, rule in SHIPPED.items()
 }
 SETTINGS = Settings(
-    DetectionSettings(rules=QUICK),
-    AlertSettings(group_wait=1, digest_interval=5, repeat_interval=4, grew_factor=3, send_resolved=True),
     UTC,
+    detection=DetectionSettings(rules=QUICK),
+    alerts=AlertSettings(group_wait=1, digest_interval=5, repeat_interval=4, grew_factor=3, send_resolved=True),
 )
 """So hasty that in a few seconds of log everything happens: incidents end, grow, are told again."""
 
@@ -291,7 +291,9 @@ WAITING = [
 """The third failure is of second 4 and complete at 6.6; the mail is due at 5."""
 _TWO_TLS_FAILURES = msgspec.structs.replace(SHIPPED["tls-client-failures"], threshold=2, window=60, severity="warning")
 PATIENT = Settings(
-    DetectionSettings(rules=SHIPPED | {"tls-client-failures": _TWO_TLS_FAILURES}), AlertSettings(group_wait=5), UTC
+    UTC,
+    detection=DetectionSettings(rules=SHIPPED | {"tls-client-failures": _TWO_TLS_FAILURES}),
+    alerts=AlertSettings(group_wait=5),
 )
 
 

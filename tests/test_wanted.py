@@ -9,7 +9,7 @@ from functools import cache
 import msgspec
 import pytest
 
-from pfwatch.cli import ndjson
+from pfwatch.cli import composer, ndjson
 from pfwatch.cli.ndjson import JsonLines
 from pfwatch.cli.selection import Selection
 from pfwatch.events import KINDS, AuthFailed, Event, Foreign, Malformed, RelayDenied, TlsFailed, Unsupported, as_object
@@ -160,7 +160,9 @@ def test_lines_of_hits_are_those_of_their_events(log: bytes) -> None:
 
 
 def test_more_hits_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ndjson, "_REMEMBERED", 3)
+    monkeypatch.setattr(ndjson, "Composer", composer.Composer)
+    test_lines_of_hits_are_those_of_their_events(odd_hits())
+    monkeypatch.setattr(composer, "_REMEMBERED", 3)
     test_lines_of_hits_are_those_of_their_events(odd_hits())
 
 

@@ -3,6 +3,7 @@
 Exit codes: 0 fine, 1 findings (only commands that judge), 2 wrong usage or configuration, 3 failure at run time.
 """
 
+import gc
 import importlib
 import os
 import signal
@@ -43,7 +44,9 @@ class _Commands(click.Group):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
+        gc.disable()  # what is loaded stays: a collection would look at all of it, again and again
         module = importlib.import_module(f"pfwatch.cli.{_COMMANDS[cmd_name][0]}")
+        gc.enable()
         command: click.Command = getattr(module, _COMMANDS[cmd_name][0])
         return command
 

@@ -12,9 +12,9 @@ from pfwatch.cli.ndjson import JsonLines
 from pfwatch.cli.options import Moment, dovecot, files, readable, reading, warn
 from pfwatch.cli.selection import Selection
 from pfwatch.events import KINDS, Event, as_object
+from pfwatch.finished import events_of
 from pfwatch.parsing.hits import Hit, built
-from pfwatch.pipeline import Settings
-from pfwatch.replay import events_of
+from pfwatch.parsing.log import LogSettings
 from pfwatch.sources.settings import SourceSettings
 
 _NAMES = tuple(kind.kind for kind in KINDS)
@@ -74,7 +74,7 @@ def events(
         raise click.BadParameter(f"{error}; use 192.0.2.7 or 2001:db8::/32", param_hint="--client") from error
     as_text = form == "text" or (form is None and sys.stdout.isatty())
     lines = _TextLines(selection) if as_text else JsonLines(selection)
-    settings = Settings(zone=zone, year=year, dovecot=dovecot)
+    settings = LogSettings(zone, year, dovecot)
     named = frozenset(kind for kind in KINDS if kind.kind in names)
     with readable():
         for some in events_of(named, files, settings, SourceSettings(), warn):

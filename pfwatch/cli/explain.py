@@ -25,6 +25,7 @@ from pfwatch.cli.places import rule_of, spans_of
 from pfwatch.detection.rules import RULES, Networks, subject_of
 from pfwatch.detection.settings import SHIPPED, DetectionSettings
 from pfwatch.events import NOBODY, Client, Event, Unsupported, Untrusted, as_object
+from pfwatch.finished import STANDARD_INPUT, blocks
 from pfwatch.metrics.counters import Counters
 from pfwatch.metrics.record import record
 from pfwatch.parsing.dovecot import RULES as DOVECOT
@@ -32,7 +33,6 @@ from pfwatch.parsing.listener import Process
 from pfwatch.parsing.log import LogReader
 from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.position import Block
-from pfwatch.replay import STANDARD_INPUT, blocks
 from pfwatch.reports import vocabulary
 from pfwatch.reports.sentences import sentence
 from pfwatch.sessions import Sessions

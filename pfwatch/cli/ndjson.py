@@ -4,117 +4,129 @@ Enters: events and hits, and which of them are asked for. Leaves: lines. This fi
 wording.
 
 In an attack every other line is a hit, and most hits have much in common. So the line of one is put together from
-texts that were encoded before: one for its moment, one for its client, one for all that has the same words behind
-him. Only where such words are new is an event built.
+texts that were encoded before: one for its moment, one for its client, one for all that has the same words behind him
+but for what was typed. Only where such words are new is an event built.
 """
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+import re
+from typing import Any
 
 import msgspec
 
+from pfwatch.cli.composer import Around, Parts, Template, parts_of
 from pfwatch.cli.selection import Selection
 from pfwatch.events import Event, as_object, client_object
-from pfwatch.parsing.fragments import client_of
-from pfwatch.parsing.hits import TRUNCATED, Hit, Hits, event_of, number_of
+from pfwatch.parsing.fragments import client_of, untrusted
+from pfwatch.parsing.hits import TRUNCATED, Hit, event_of, number_of
 from pfwatch.records.time import Moment
 
-_REMEMBERED = 16_384
-"""Texts of each sort that are kept encoded; beyond, all are forgotten."""
+try:
+    from pfwatch.cli.composing import Composer
+except ImportError:  # built where there is a C compiler
+    from pfwatch.cli.composer import Composer  # type: ignore[assignment]
+
+_BYTE = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_GROUP = rb"[1-9a-f][0-9a-f]{0,3}"
+_PLAIN_CLIENT = re.compile(
+    rb"([A-Za-z0-9._-]++)\[((?:" + _BYTE + rb"\.){3}" + _BYTE
+    + rb"|(?:" + _GROUP + rb":){1,6}(?::" + _GROUP + rb"){1,6})\]"
+)  # fmt: skip
+"""One whose address is as `client_of` would write it, without a port: nearly all of them, and many come once."""
+_MOST_COLONS = 6
+"""In an address in which `::` stands for two groups or more."""
 _LONGEST_CLIENT = 500
-_LONGEST_BODY = TRUNCATED - _LONGEST_CLIENT
-"""Bytes without the client. What is longer may have been cut by Postfix, as the line says then."""
 _VARYING = ("at", "pid", "client_ip")
 _encode = msgspec.json.Encoder().encode
-
-
-class _Around(NamedTuple):
-    """The texts around moment and pid."""
-
-    before_at: bytes
-    before_pid: bytes
-    behind_pid: bytes
 
 
 class JsonLines:
     """Writes those that are asked for."""
 
     def __init__(self, selection: Selection) -> None:
-        self._selection = selection
-        self._around: dict[tuple[Hits, bool], _Around] = {}
-        """By hits, and whether there is a queue id."""
-        self._alike: dict[tuple[Hits, bytes, bytes], tuple[_Around, bytes] | None] = {}
-        """By hits, queue id and tail, the texts before the client and behind; None: they are not asked for."""
-        self._clients: dict[bytes, bytes | None] = {}
-        self._pids: dict[bytes, bytes] = {}
+        self._composer = Composer(_Texts(selection))
 
-    def of(self, events: Iterable[Event | Hit]) -> bytes:
+    def of(self, events: list[Event | Hit]) -> bytes:
         """The lines of some events."""
-        lines: list[bytes] = []
-        known, clients, pids, in_time = self._alike, self._clients, self._pids, self._selection.in_time
-        moment: Moment | None = None
-        at, wanted = b"", False
-        for one in events:
-            if not isinstance(one, Hit):
-                self._add(lines, one)
-                continue
-            if one.moment is not moment:
-                moment = one.moment
-                at, wanted = _encode(moment.stamp or None), in_time(moment.at)
-            if not wanted:
-                continue
-            try:
-                alike, client, pid = known[one.hits, one.queue_id, one.tail], clients[one.client], pids[one.pid]
-            except KeyError:
-                if not self._learn(one):
-                    self._add(lines, event_of(one))
-                    continue
-                alike, client, pid = known[one.hits, one.queue_id, one.tail], clients[one.client], pids[one.pid]
-            if alike and client:
-                (before_at, before_pid, behind_pid), behind_client = alike
-                lines += before_at, at, before_pid, pid, behind_pid, client, behind_client
-        return b"".join(lines)
+        return self._composer.of(events)
 
-    def _add(self, lines: list[bytes], event: Event) -> None:
-        if self._selection.wants(event):
-            lines += _encode(as_object(event)), b"\n"
 
-    def _learn(self, hit: Hit) -> bool:
-        """Remember the texts of a hit; False where its line cannot be put together from such."""
-        size = len(hit.queue_id) + len(hit.hits.head) + len(hit.tail) + 2
-        if len(hit.client) > _LONGEST_CLIENT or size > _LONGEST_BODY:
-            return False
-        for cache in (self._around, self._alike, self._clients, self._pids):
-            if len(cache) >= _REMEMBERED:
-                cache.clear()
-        if hit.client not in self._clients:
-            client = client_of(hit.client)
-            self._clients[hit.client] = _members(client_object(client)) if self._selection.of_client(client) else None
-        if hit.pid not in self._pids:
-            self._pids[hit.pid] = _encode(number_of(hit.pid))
-        alike = hit.hits, hit.queue_id, hit.tail
-        if alike not in self._alike:
-            event = event_of(hit)
-            _, first, *fields = event.__struct_fields__
-            if type(event) is not hit.hits.kind or first != "client":
-                return False
-            behind = b"," + _members({name: getattr(event, name) for name in fields}) + b"}\n"
-            wanted = self._selection.of_kind(event) and self._selection.of_account(event)
-            self._alike[alike] = (self._around_of(hit, event), behind) if wanted else None
-        return True
+class _Texts:
+    """The texts of lines, encoded."""
 
-    def _around_of(self, hit: Hit, event: Event) -> _Around:
-        key = hit.hits, hit.queue_id != b""
-        around = self._around.get(key)
-        if around is None:
-            members = list(as_object(event).items())
-            at, pid, client = (next(n for n, one in enumerate(members) if one[0] == name) for name in _VARYING)
-            around = self._around[key] = _Around(
-                b"{" + _members(dict(members[:at])) + b',"at":',
-                b"," + _members(dict(members[at + 1 : pid])) + b',"pid":',
-                b"," + _members(dict(members[pid + 1 : client])) + b",",
-            )
-        return around
+    longest_client = _LONGEST_CLIENT
+    longest_body = TRUNCATED - _LONGEST_CLIENT
+    """Without the client. What is longer may have been cut by Postfix, as the line says then."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self.in_time = selection.in_time
+
+    def learn(self, hit: Hit) -> Template | None:
+        """The template of a hit; None where its line cannot be put together."""
+        event = event_of(hit)
+        _, first, *fields = event.__struct_fields__
+        if type(event) is not hit.hits.kind or first != "client":
+            return None
+        around = _around(event) if self._selection.of_kind(event) and self._selection.of_account(event) else None
+        parts = parts_of(hit)
+        if self._selection.accounts or not _is_told(parts, event):
+            parts = Parts((hit.tail,), (), ())
+        written, holes, text = [], [], b""
+        for name in fields:
+            text += b"," + _encode(name) + b":"
+            if name in parts.names:
+                written.append(text)
+                holes.append(parts.names.index(name))
+                text = b""
+            else:
+                text += _encode(getattr(event, name))
+        return Template(around, parts.tail, (*written, text + b"}\n"), tuple(holes))
+
+    def client(self, client: bytes) -> bytes | None:
+        """A client; None where he is not asked for."""
+        plain = None if self._selection.has_networks else _PLAIN_CLIENT.fullmatch(client)
+        if plain and plain[2].count(b":") <= _MOST_COLONS:
+            return b'"client_ip":"%b","client_name":"%b","client_port":null' % (plain[2], plain[1])
+        found = client_of(client)
+        return _members(client_object(found)) if self._selection.of_client(found) else None
+
+    def pid(self, pid: bytes) -> bytes:
+        """The number of a process."""
+        return _encode(number_of(pid))
+
+    def typed(self, text: bytes) -> bytes:
+        """What was typed."""
+        return _encode(untrusted(text))
+
+    def stamp(self, moment: Moment) -> bytes:
+        """A moment."""
+        return _encode(moment.stamp or None)
+
+    def line(self, event: Event) -> bytes:
+        """The line of an event; empty where it is not asked for."""
+        return _encode(as_object(event)) + b"\n" if self._selection.wants(event) else b""
+
+    def line_of_hit(self, hit: Hit) -> bytes:
+        """The same of a hit, by building its event."""
+        return self.line(event_of(hit))
+
+
+def _is_told(parts: Parts, event: Event) -> bool:
+    """Whether the fields of an event are what was typed, and each hole ends where the byte behind it stands first."""
+    return all(
+        getattr(event, name, untrusted(text)) == untrusted(text) and not (behind and behind[:1] in text)
+        for name, text, behind in zip(parts.names, parts.typed, parts.tail[1:], strict=True)
+    ) and all(parts.tail[1:-1])
+
+
+def _around(event: Event) -> Around:
+    members = list(as_object(event).items())
+    at, pid, client = (next(n for n, one in enumerate(members) if one[0] == name) for name in _VARYING)
+    return Around(
+        b"{" + _members(dict(members[:at])) + b',"at":',
+        b"," + _members(dict(members[at + 1 : pid])) + b',"pid":',
+        b"," + _members(dict(members[pid + 1 : client])) + b",",
+    )
 
 
 def _members(members: dict[str, Any]) -> bytes:

@@ -8,14 +8,11 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from pfwatch.pipeline import Settings
-from pfwatch.replay import JOURNAL
+from pfwatch.finished import JOURNAL
 from pfwatch.sources.errors import SourceError
 
 USAGE, RUNTIME = 2, 3
@@ -33,6 +30,8 @@ class Zone(click.ParamType[tzinfo]):
             return value
         if value.upper() in {"UTC", "Z"}:
             return UTC
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # most logs are read in this machine's zone
+
         try:
             return ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -99,23 +98,6 @@ def finished(*, required: bool) -> Callable[[F], F]:
 
 files = finished(required=True)
 """Finished logs, compressed or not; `-` is standard input; journal files and directories of them."""
-
-
-def settings_from(config: Path | None, zone: tzinfo | None, year: int | None) -> Settings:
-    """The core's settings, from a configuration file where one is named."""
-    if config is None:
-        return Settings(zone=zone, year=year)
-    from pfwatch.config import ConfigError, load  # pydantic is slow to import and not needed without a file
-
-    try:
-        loaded = load(config)
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
-        sys.exit(USAGE)
-    if zone is None and loaded.source.time_zone:
-        zone = ZoneInfo(loaded.source.time_zone)
-    return Settings(loaded.detection, loaded.alerts, zone, year, loaded.dovecot)
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ import click
 import msgspec
 
 from pfwatch.alerting.visible import visible
-from pfwatch.cli.options import files, readable, reading, settings_from, warn
+from pfwatch.cli.options import USAGE, files, readable, reading, warn
 from pfwatch.parsing.tally import SLASH_IN_TAG
+from pfwatch.pipeline import Settings
 from pfwatch.replay import Incidents, Report, size_of
 from pfwatch.replay import replay as replay_logs
 from pfwatch.sources.settings import SourceSettings
@@ -66,6 +67,25 @@ def replay(
         sys.stdout.buffer.flush()
     else:
         click.echo(as_text(report))
+
+
+def settings_from(config: Path | None, zone: tzinfo | None, year: int | None) -> Settings:
+    """The core's settings, from a configuration file where one is named."""
+    if config is None:
+        return Settings(zone, year)
+    from zoneinfo import ZoneInfo
+
+    from pfwatch.config import ConfigError, load  # pydantic is slow to import and not needed without a file
+
+    try:
+        loaded = load(config)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        sys.exit(USAGE)
+    if zone is None and loaded.source.time_zone:
+        zone = ZoneInfo(loaded.source.time_zone)
+    return Settings(zone, year, loaded.dovecot, loaded.detection, loaded.alerts)
 
 
 def as_json_pieces(report: Report) -> Iterator[bytes]:

@@ -6,9 +6,12 @@ event is shown.
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from pfwatch.detection.rules import Networks
 from pfwatch.events import Client, Event
+
+if TYPE_CHECKING:
+    from pfwatch.detection.rules import Networks
 
 _UNREAD = frozenset(("unsupported", "foreign", "malformed"))
 
@@ -26,8 +29,9 @@ class Selection:
     ) -> None:
         """Take the options. Raises ValueError for an address or network that is none."""
         self._kinds = kinds
-        self._networks = Networks(clients) if clients else None
-        self._accounts = frozenset(accounts)
+        self._networks = _networks(clients) if clients else None
+        self.has_networks = self._networks is not None
+        self.accounts = frozenset(accounts)
         self._begin = since.timestamp() if since else None
         self._end = until.timestamp() if until else None
 
@@ -52,8 +56,14 @@ class Selection:
 
     def of_account(self, event: Event) -> bool:
         """Whether an event with its user name is."""
-        return not self._accounts or getattr(event, "username", None) in self._accounts
+        return not self.accounts or getattr(event, "username", None) in self.accounts
 
     def in_time(self, at: float) -> bool:
         """Whether events of this time are, in seconds since the epoch."""
         return (self._begin is None or at >= self._begin) and (self._end is None or at < self._end)
+
+
+def _networks(texts: Sequence[str]) -> "Networks":
+    from pfwatch.detection.rules import Networks  # slow to import, and seldom asked for
+
+    return Networks(texts)

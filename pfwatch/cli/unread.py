@@ -9,9 +9,9 @@ import msgspec
 
 from pfwatch.alerting.visible import visible
 from pfwatch.cli.options import dovecot, finished, readable, reading, warn
+from pfwatch.finished import STANDARD_INPUT, unread_lines
+from pfwatch.parsing.log import LogSettings
 from pfwatch.parsing.tally import SLASH_IN_TAG
-from pfwatch.pipeline import Settings
-from pfwatch.replay import STANDARD_INPUT, unread_lines
 from pfwatch.reports.wordings import Wording, Wordings
 from pfwatch.sources.settings import SourceSettings
 
@@ -71,7 +71,7 @@ def unread(
     a directory of journal files, or one of them, is read as a journal.
     Addresses, names and typed text of the examples are replaced by ones that belong to nobody.
     """
-    settings = Settings(zone=zone, year=year, dovecot=dovecot)
+    settings = LogSettings(zone, year, dovecot)
     with readable():
         found = _read(files or (STANDARD_INPUT,), settings, limit, raw=raw)
     if found.misnamed:
@@ -84,7 +84,7 @@ def unread(
         click.echo(as_text(found, raw=raw))
 
 
-def _read(files: Sequence[str], settings: Settings, limit: int, *, raw: bool) -> Unread:
+def _read(files: Sequence[str], settings: LogSettings, limit: int, *, raw: bool) -> Unread:
     wordings = Wordings()
     lines = unsupported = malformed = misnamed = 0
     for events, tally in unread_lines(files, settings, SourceSettings(), warn):

@@ -60,7 +60,7 @@ class Daemon:
         self._now = now
         self._tick_interval = tick_interval
         self._zone: tzinfo | None = ZoneInfo(settings.source.time_zone) if settings.source.time_zone else None
-        core = Settings(settings.detection, settings.alerts, self._zone, dovecot=settings.dovecot)
+        core = Settings(self._zone, dovecot=settings.dovecot, detection=settings.detection, alerts=settings.alerts)
         self.pipeline = Pipeline(core, keep=True)
         self.address = ""
         """Where /metrics is served, once `ready` is set."""

@@ -92,6 +92,7 @@ def body_pattern(form: Form) -> str:
     return rf"{head}{CLIENT if form.with_client else ''}{form.tail}\Z"
 
 
+@lru_cache(maxsize=64)
 def tail_pattern(form: Form, names: tuple[str, ...]) -> re.Pattern[bytes]:
     """The pattern of the tails of a form, with these of its groups."""
     tail = _GROUP.sub(lambda group: "(" if group[1] in names else "(?:", form.tail)

@@ -12,6 +12,7 @@ Every line is read where it lies. Objects are made of what somebody keeps: a cli
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.set cimport PySet_GET_SIZE
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
@@ -43,12 +44,15 @@ cdef enum:
     NODE_SLOTS = 16384
     MOST_ORIGINS = 1024
     ORIGIN_SLOTS = 2048
+    RECENT_SLOTS = 256
     SHARED_SLOTS = 8192
     LONGEST_ORIGIN = 300  # bytes of host and tag that are looked up before they are read
     LONGEST_SHARED = 200  # bytes of a text of which one object is kept
     MOST_TEXT = 16  # bytes of a text that is counted by itself; longer ones are rare
     MOST_TEXTS = 3000  # so few that the table stays in the processor's cache
     TEXT_SLOTS = 4096
+
+    SMALL_VOWELS = 1 << 1 | 1 << 5 | 1 << 9 | 1 << 15 | 1 << 21  # by their number in the alphabet
 
     PID_END = 3  # marks of what stands before a body
     QUEUE_END = 5
@@ -190,6 +194,7 @@ cdef class Origin:
     cdef readonly bint foreign
     cdef bint awaited
     cdef bytes begins
+    cdef const byte* first  # its bytes
     cdef bint has_pid  # such a line was seen
     cdef unsigned int number
     cdef byte starts[2][256]  # of those with a queue id, of others: by the first byte, from which form on one may fit
@@ -211,6 +216,8 @@ cdef class Origin:
         if begins is not None and len(begins) != 256:
             raise ValueError("a byte for each byte")
         self.begins = begins
+        if begins is not None:
+            self.first = <const byte*>PyBytes_AS_STRING(begins)
 
     cdef int _find_starts(self, tuple forms, byte* starts) except -1:
         cdef int value, place
@@ -229,6 +236,15 @@ cdef inline bint follows(Origin origin, const byte* at, const byte* end) noexcep
     return end - at > size and at[size] == c"[" and memcmp(at, PyBytes_AS_STRING(origin.text), size) == 0
 
 
+cdef inline size_t recent_slot(const byte* tag, const byte* end) noexcept:
+    """A slot for what stands here, mostly `postfix/` and a daemon: the same for the same letters behind these."""
+    cdef uint64_t word
+    if end - tag < 16:
+        return 0
+    memcpy(&word, tag + 8, 8)
+    return ((word & <uint64_t>0xFFFFFFFFFFFF) * <uint64_t>0x9E3779B97F4A7C15) >> 56
+
+
 cdef inline bint is_digit(byte one) noexcept:
     return c"0" <= one <= c"9"
 
@@ -237,12 +253,19 @@ cdef inline bint is_letter(byte one) noexcept:
     return c"a" <= (one | 32) <= c"z"
 
 
-cdef inline bint passes(Origin origin, const byte* at, const byte* end, set watch):
+cdef inline bint may_be_in_id(byte one) noexcept:
+    """Letters but small vowels, which no queue id has and nearly every word begins with soon."""
+    return is_letter(one) and not (<unsigned int>1 << (one & 31) & SMALL_VOWELS and one & 32)
+
+
+cdef inline bint passes(Origin origin, const byte* at, const byte* watched) noexcept:
     """Whether a line does not matter whose tag ends here, as far as a glance tells.
 
-    Behind a pid in brackets stands a body, whatever it is. Where somebody waits for a process, its lines matter.
+    Behind a pid in brackets stands a body, whatever it is. Where somebody waits for a process, its lines matter: these
+    are among the pids that `watched` tells of; NULL where nobody waits.
     """
-    if not origin.foreign and (origin.begins is None or watch):
+    cdef const byte* begins = origin.first
+    if begins == NULL and not origin.foreign:
         return False
     if at[0] != c"[" or not is_digit(at[1]):
         return False
@@ -253,14 +276,16 @@ cdef inline bint passes(Origin origin, const byte* at, const byte* end, set watc
         return False
     if origin.foreign:
         return True
+    if watched != NULL and watched[slot_of(at)]:
+        return False
     at += 2
     if at[0] == c" ":
         at += 1
-    if (<const byte*>PyBytes_AS_STRING(origin.begins))[at[0]]:
+    if begins[at[0]]:
         return False
-    while is_digit(at[0]) or is_letter(at[0]):  # a queue id, or else a word
+    while is_digit(at[0]) or may_be_in_id(at[0]):  # a queue id, or else the beginning of a word
         at += 1
-    return at[0] != c":"
+    return at[0] != c":" or (at[1] == c" " and not begins[at[2]])  # it begins with that word, or behind it
 
 
 cdef class Node:
@@ -307,6 +332,10 @@ cdef class PlainReader:
     cdef object learn, not_plain, make_room, read_time, read_minute
     cdef Slot* nodes
     cdef Slot* origins
+    cdef PyObject* recent[RECENT_SLOTS]
+    """Origins of lines before, each followed by its pid: by what stands behind the host."""
+    cdef size_t behind_host
+    """Bytes from the host to what stands behind it, in the line with the latest of these."""
     cdef Text* texts
     cdef int known_texts
     cdef Slot* shared
@@ -350,6 +379,7 @@ cdef class PlainReader:
         memset(self.nodes, 0, NODE_SLOTS * sizeof(Slot))
         memset(self.origins, 0, ORIGIN_SLOTS * sizeof(Slot))
         self.age += 1
+        memset(self.recent, 0, sizeof(self.recent))
         self.known_nodes.clear()
         self.known_origins.clear()
         self.known_heads.clear()
@@ -558,14 +588,14 @@ cdef class PlainReader:
         cdef size_t known_size = 0
         cdef const byte* header[MOST_MARKS]
         cdef Origin origin
-        cdef Origin latest_origin = None, earlier_origin = None  # of the lines before, each followed by its pid
+        cdef PyObject** recent
         cdef Py_ssize_t number = 0
         cdef Py_ssize_t hits = 0, foreign = 0, others = 0, parts = 0
         cdef bint passed
         cdef int became
         cdef set watch = effects.watch
         cdef tuple process
-        cdef bint watch_changed = True
+        cdef bint waited, watch_changed = True
         cdef byte watched[256]  # 1 for each slot in which a pid may be that is watched
         effects.begin(self)
         while True:
@@ -574,6 +604,10 @@ cdef class PlainReader:
                 line_end = end
             passed = False
             origin = None
+            waited = picky and PySet_GET_SIZE(watch) > 0
+            if waited and watch_changed:
+                watch_changed = False
+                note_pids(watch, watched)
             stop = line + known_size
             if known == NULL or <size_t>(line_end - line) < known_size or memcmp(line, known, known_size) != 0:
                 known = NULL
@@ -581,32 +615,28 @@ cdef class PlainReader:
                     known, known_size = line, stop - line
                     effects.set_time(header[2], header[3])
             if known != NULL:
-                if latest_origin is not None and follows(latest_origin, stop, line_end):
-                    origin, body = latest_origin, stop + PyBytes_GET_SIZE(latest_origin.text)
-                elif earlier_origin is not None and follows(earlier_origin, stop, line_end):
-                    origin, body = earlier_origin, stop + PyBytes_GET_SIZE(earlier_origin.text)
-                    earlier_origin, latest_origin = latest_origin, origin
+                recent = &self.recent[recent_slot(stop + self.behind_host, line_end)]
+                if recent[0] != NULL and follows(<Origin>recent[0], stop, line_end):
+                    origin = <Origin>recent[0]
+                    body = stop + PyBytes_GET_SIZE(origin.text)
                 else:
                     body = <const byte*>memchr(stop, c"[", min(line_end - stop, LONGEST_ORIGIN))
                     if body != NULL:
                         origin = self._known_origin(stop, body - stop)
-                    if origin is not None:
-                        earlier_origin, latest_origin = latest_origin, origin
-                    elif tagged.fit(stop, line_end, header, &body):
+                    if origin is None and tagged.fit(stop, line_end, header, &body):
                         origin = self._origin(stop, body - stop)
                         if body < line_end and body[0] == c"[":
                             origin.has_pid = True
-                            earlier_origin, latest_origin = latest_origin, origin
-                if origin is not None and not (picky and passes(origin, body, line_end, watch)):
+                    if origin is not None and origin.has_pid:
+                        self.behind_host = PyBytes_GET_SIZE(origin.host) + 1
+                        self.recent[recent_slot(stop + self.behind_host, line_end)] = <PyObject*>origin
+                if origin is not None and not (picky and passes(origin, body, watched if waited else NULL)):
                     if not behind.fit(body, line_end, header, &body):
                         origin = None
                 elif origin is not None:
                     header[PID_END] = header[QUEUE_END] = NULL
                     passed = True
-            if picky and watch and origin is not None:
-                if watch_changed:
-                    watch_changed = False
-                    note_pids(watch, watched)
+            if waited and origin is not None:
                 if not origin.foreign and header[PID_END] != NULL and watched[slot_of(header[PID_END])]:
                     process = (origin.host, origin.tag, self._text(header[PID_END - 1], header[PID_END]))
                     if process in watch:
@@ -625,7 +655,7 @@ cdef class PlainReader:
                 watch_changed = True  # something else may wait now
             elif passed or origin.foreign:
                 foreign += 1
-            elif origin.begins is not None and not (<const byte*>PyBytes_AS_STRING(origin.begins))[body[0]]:
+            elif origin.first != NULL and not origin.first[body[0]]:
                 foreign += 1
             else:
                 became = self._read_plain(effects, origin, header, body, line_end)

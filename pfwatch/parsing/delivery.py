@@ -9,6 +9,7 @@ it: whoever typed it lies about his own message only.
 """
 
 import re
+from functools import lru_cache
 
 from pfwatch.events import STATUSES, Delivery, Envelope, Housekeeping, ServiceHealth
 from pfwatch.parsing.fragments import (
@@ -25,33 +26,37 @@ from pfwatch.parsing.fragments import (
 from pfwatch.parsing.rule import Plain, Rule
 
 _NOT_DELIVERED = frozenset(("deferred", "bounced", "softbounce", "undeliverable"))
-_FAILURES: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
-    (name, re.compile(rb"(?:delivery temporarily suspended: )?(?:Protocol error: )?(?:" + pattern + rb")"))
-    for name, pattern in (
-        ("auth", rb"SASL (?:\[CACHED\] )?authentication failed"),
-        (
-            "tls",
-            rb"Cannot start TLS|TLS is required|Server certificate not|TLSA lookup error|TLSA records unusable"
-            rb"|non DNSSEC destination|no TLSA records|client TLS configuration|Sender requested REQUIRETLS"
-            rb"|MX name '[^' ]*' does not match STS",
-        ),
-        (
-            "dns",
-            rb"Host or domain name not found|Name service error|unable to (?:look up|find primary relay)"
-            rb"|Domain [^ ]+ does not accept mail|Malformed (?:or unexpected name server reply|DNS server reply)",
-        ),
-        (
-            "connection",
-            rb"connect to |lost connection with |conversation with |timed out while |network address conversion failed"
-            rb"|server unavailable or unable to receive mail",
-        ),
-        (
-            "remote",
-            rb"host [^ ]+ (?:said|refused to talk to me): |message size [0-9]+ exceeds size limit [0-9]+ of server "
-            rb"|SMTPUTF8 is required, but was not offered|unexpected server message",
-        ),
-    )
+_FAILURES = (
+    ("auth", rb"SASL (?:\[CACHED\] )?authentication failed"),
+    (
+        "tls",
+        rb"Cannot start TLS|TLS is required|Server certificate not|TLSA lookup error|TLSA records unusable"
+        rb"|non DNSSEC destination|no TLSA records|client TLS configuration|Sender requested REQUIRETLS"
+        rb"|MX name '[^' ]*' does not match STS",
+    ),
+    (
+        "dns",
+        rb"Host or domain name not found|Name service error|unable to (?:look up|find primary relay)"
+        rb"|Domain [^ ]+ does not accept mail|Malformed (?:or unexpected name server reply|DNS server reply)",
+    ),
+    (
+        "connection",
+        rb"connect to |lost connection with |conversation with |timed out while |network address conversion failed"
+        rb"|server unavailable or unable to receive mail",
+    ),
+    (
+        "remote",
+        rb"host [^ ]+ (?:said|refused to talk to me): |message size [0-9]+ exceeds size limit [0-9]+ of server "
+        rb"|SMTPUTF8 is required, but was not offered|unexpected server message",
+    ),
 )
+
+
+@lru_cache(maxsize=1)
+def _failures() -> tuple[tuple[str, re.Pattern[bytes]], ...]:
+    """Compiled when a delivery asks: who reads a log for something else does not wait for it."""
+    before = rb"(?:delivery temporarily suspended: )?(?:Protocol error: )?(?:"
+    return tuple((name, re.compile(before + pattern + rb")")) for name, pattern in _FAILURES)
 
 
 def status_of(text: bytes) -> str:
@@ -66,7 +71,7 @@ def _failure(status: str, text: bytes) -> str | None:
     """Why nothing was delivered; `local` where no remote server had a part in it."""
     if status not in _NOT_DELIVERED:
         return None
-    for name, pattern in _FAILURES:
+    for name, pattern in _failures():
         if pattern.match(text):
             return name
     return "local"

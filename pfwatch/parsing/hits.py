@@ -88,6 +88,20 @@ def count_minutes(hits: list[Hit]) -> list[tuple[float, int]]:
     return found
 
 
+def of_kinds(events: list[Event | Hit], kinds: frozenset[type[Event]]) -> list[Event | Hit]:
+    """Those of some events that are of these kinds, in their order."""
+    found: list[Event | Hit] = []
+    hit: Hit
+    for one in events:
+        if isinstance(one, Hit):
+            hit = one
+            if hit.hits.kind in kinds:
+                found.append(hit)
+        elif type(one) in kinds:
+            found.append(one)
+    return found
+
+
 def record_of(hit: Hit) -> tuple[bytes, bytes, bytes, bytes, bytes]:
     """Time, host, tag, pid and body as they stand in the log."""
     hits = hit.hits

@@ -19,6 +19,17 @@ from pfwatch.records.folds import Folds
 from pfwatch.records.time import TimeReader
 
 
+class LogSettings(msgspec.Struct, frozen=True):
+    """How logs are read."""
+
+    zone: tzinfo | None = None
+    """Of time stamps without one; None: the machine's."""
+    year: int | None = None
+    """Of time stamps without one; None: inferred."""
+    dovecot: bool = False
+    """Read Dovecot's failed logins, too."""
+
+
 class LogReader:
     """Reads one log."""
 

@@ -11,7 +11,7 @@ the text before the true tail once for each time that it stands in the address b
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 from pfwatch.events import Untrusted
@@ -203,39 +203,42 @@ def _tail_begin(text: bytes) -> tuple[int, bool]:
     return len(text), False
 
 
-_CATEGORIES: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
-    (name, re.compile(pattern, flags))
-    for name, pattern, flags in (
-        ("protocol", rb"bare <LF>|Protocol error", 0),
-        ("unknown_user", rb"User unknown|User has moved", 0),
-        ("rbl", rb"blocked using", 0),
-        ("sender_mismatch", rb"not owned by user|not logged in", 0),
-        ("size", rb"Message size exceeds|queue file size limit", 0),
-        ("storage", rb"Insufficient system storage", 0),
-        ("lookup_failure", rb"Temporary lookup", 0),
-        ("configuration", rb"Server configuration|Server local data error", 0),
-        ("client_dns", rb"cannot find your", 0),
-        ("syntax", rb"need fully-qualified address", 0),
-        ("helo", rb"Helo command rejected", 0),
-        ("sender_domain", rb"Sender address rejected: (?:Domain|Malformed DNS|[^:]*nullMX)", 0),
-        ("recipient_domain", rb"Recipient address rejected: (?:Domain|Malformed DNS|[^:]*nullMX)", 0),
-        ("unverified", rb"unverified address|undeliverable address", 0),
-        ("pipelining", rb"Improper use of SMTP command pipelining", 0),
-        ("tls_required", rb"Session encryption", 0),
-        ("greylist", rb"greylist", re.IGNORECASE),
-        ("spf", rb"SPF", 0),
-        ("rate", rb"too many connections|ports busy", 0),
-        ("too_many_recipients", rb"too many recipients", 0),
-        ("access", rb"Access denied", 0),
-        ("content", rb"message rejected: |mime-error", 0),
-        ("policy", rb"rejected: ", 0),
-    )
+_CATEGORIES = (
+    ("protocol", rb"bare <LF>|Protocol error", 0),
+    ("unknown_user", rb"User unknown|User has moved", 0),
+    ("rbl", rb"blocked using", 0),
+    ("sender_mismatch", rb"not owned by user|not logged in", 0),
+    ("size", rb"Message size exceeds|queue file size limit", 0),
+    ("storage", rb"Insufficient system storage", 0),
+    ("lookup_failure", rb"Temporary lookup", 0),
+    ("configuration", rb"Server configuration|Server local data error", 0),
+    ("client_dns", rb"cannot find your", 0),
+    ("syntax", rb"need fully-qualified address", 0),
+    ("helo", rb"Helo command rejected", 0),
+    ("sender_domain", rb"Sender address rejected: (?:Domain|Malformed DNS|[^:]*nullMX)", 0),
+    ("recipient_domain", rb"Recipient address rejected: (?:Domain|Malformed DNS|[^:]*nullMX)", 0),
+    ("unverified", rb"unverified address|undeliverable address", 0),
+    ("pipelining", rb"Improper use of SMTP command pipelining", 0),
+    ("tls_required", rb"Session encryption", 0),
+    ("greylist", rb"greylist", re.IGNORECASE),
+    ("spf", rb"SPF", 0),
+    ("rate", rb"too many connections|ports busy", 0),
+    ("too_many_recipients", rb"too many recipients", 0),
+    ("access", rb"Access denied", 0),
+    ("content", rb"message rejected: |mime-error", 0),
+    ("policy", rb"rejected: ", 0),
 )
+
+
+@lru_cache(maxsize=1)
+def _categories() -> tuple[tuple[str, re.Pattern[bytes]], ...]:
+    """Compiled when a refusal asks: who reads a log for something else does not wait for it."""
+    return tuple((name, re.compile(pattern, flags)) for name, pattern, flags in _CATEGORIES)
 
 
 def category(about: bytes) -> str:
     """The category of a refusal by its text behind the address, the first that fits."""
-    for name, pattern in _CATEGORIES:
+    for name, pattern in _categories():
         if pattern.search(about):
             if name == "unknown_user" and b"Sender address" in about:
                 return "unknown_sender"

@@ -42,6 +42,11 @@ class Plain:
     """Whether a line with this key is a hit, or only counted; None: it is to be read as an event."""
     rare: bool = False
     """Once in a hundred lines: not worth a head in the block's pattern, so only the compiled reader takes it there."""
+    typed: tuple[str, ...] = ()
+    """Groups that hold what somebody outside typed: fields of the event, or texts that the line merely repeats. As
+    another text of them changes nothing else of the event, one event tells what all such lines have in common. Behind
+    each but one at the end stands a byte that it cannot have.
+    """
     bare: bool = False
     """Only where hits are bare: who and when is all that such a hit tells, and all that is wanted of it there. Also of
     lines of which detection wants none, and that are nothing but one more event of their kind."""
@@ -116,7 +121,9 @@ class Rule:
     @cached_property
     def makes(self) -> frozenset[type[Event]]:
         """The kinds that `build` can make, as its annotation says, which mypy holds it to."""
-        made = get_type_hints(self.build)["return"]
+        made = getattr(self.build, "__annotations__", {}).get("return")
+        if made is None or isinstance(made, str):
+            made = get_type_hints(self.build)["return"]
         return frozenset(get_args(made) or (made,))
 
     @cached_property

@@ -110,6 +110,7 @@ RULES = (
                 hit=AuthFailed,
                 key=("method", "reason"),
                 judge=_is_guess,
+                typed=("username",),
                 failed_login=True,
             ),
         ),

@@ -165,14 +165,14 @@ def _tls_refused(envelope: Envelope, found: re.Match[bytes]) -> RateLimited:
     return RateLimited(envelope, client(found), "tls_rate", None, untrusted(found["service_name"]))
 
 
-_TYPED = r'<[^<>"; ]*+>'
+_TYPED = ("address", "sender", "recipient", "helo")
 _PLAIN_REPLY = (
     rf"{PLAIN_ID}: reject: {STAGE} from {CLIENT}: (?P<code>[2-5][0-9][0-9])"
-    rf" (?:[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}} )?(?:{_TYPED}: )?"
+    rf" (?:[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}} )?(?:<(?P<address>[^<>\"; ]*+)>: )?"
 )
 _PLAIN_TAIL = (
     r'; (?=[ftp])(?:from=<(?P<sender>[^<>"; ]*+)> )?(?:to=<(?P<recipient>[^<>"; ]*+)> )?'
-    rf"(?:proto=E?SMTP)?(?: helo={_TYPED})?"
+    r"(?:proto=E?SMTP)?(?: helo=<(?P<helo>[^<>\"; ]*+)>)?"
     r'(?: sasl_method=[^<>"; ]*+ sasl_username=[^<>"; ]*+)?'
 )
 """It begins with one of its first three parts: else it is no tail, but belongs to the text."""
@@ -261,7 +261,7 @@ RULES = (
         build=_refused,
         kind=Rejected,
         tally=("stage", "code", "about", "listed"),
-        plain=(Plain(_PLAIN_REJECT, varied=True, hit=RelayDenied, judge=_is_relay_attempt),),
+        plain=(Plain(_PLAIN_REJECT, varied=True, hit=RelayDenied, judge=_is_relay_attempt, typed=_TYPED),),
         source=_WHATSUP,
     ),
     Rule(

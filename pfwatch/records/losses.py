@@ -37,18 +37,21 @@ _LIMITS: Final = {
 }
 _OTHER_LIMIT: Final = "the RateLimit options of that input"
 
-_RSYSLOG: Final = tuple(
-    re.compile(pattern.encode())
-    for pattern in (
-        rf"{_INPUT}: {_NUMBER} messages lost due to rate-limiting(?: \([0-9a-z ]{{1,60}}\))?{_LINK}",
-        rf"{_INPUT} lost {_NUMBER} messages from pid [0-9]{{1,10}} due to rate-limiting",
-        # The sender's host and program may be typed by a stranger; only here do they stand in the line.
-        rf"{_INPUT}(?: from <[^\n]{{0,300}}>)?: begin to drop messages due to rate-limiting{_LINK}",
-        rf"{_INPUT} begins to drop messages from pid [0-9]{{1,10}} due to rate-limiting",
-    )
+_RSYSLOG: Final = (
+    rf"{_INPUT}: {_NUMBER} messages lost due to rate-limiting(?: \([0-9a-z ]{{1,60}}\))?{_LINK}",
+    rf"{_INPUT} lost {_NUMBER} messages from pid [0-9]{{1,10}} due to rate-limiting",
+    # The sender's host and program may be typed by a stranger; only here do they stand in the line.
+    rf"{_INPUT}(?: from <[^\n]{{0,300}}>)?: begin to drop messages due to rate-limiting{_LINK}",
+    rf"{_INPUT} begins to drop messages from pid [0-9]{{1,10}} due to rate-limiting",
 )
 _SUPPRESSED: Final = re.compile(rf"Suppressed {_NUMBER} messages from ([\w@.:/\\-]{{1,200}})".encode())
 _NOT_FORWARDED: Final = re.compile(rf"Forwarding to syslog missed {_NUMBER} messages\.?".encode())
+
+
+@lru_cache(maxsize=1)
+def _of_rate_limits() -> tuple[re.Pattern[bytes], ...]:
+    """Compiled when such a line may be there, which is seldom."""
+    return tuple(re.compile(pattern.encode()) for pattern in _RSYSLOG)
 
 
 @lru_cache(maxsize=1)
@@ -99,7 +102,7 @@ def _read(line: bytes, times: TimeReader) -> Loss | None:
 
 def _of_rsyslog(body: bytes) -> tuple[int | None, str] | None:
     """Lines, where they are told, and the sentence."""
-    for pattern in _RSYSLOG:
+    for pattern in _of_rate_limits():
         found = pattern.fullmatch(body)
         if found is None:
             continue

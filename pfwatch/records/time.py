@@ -30,6 +30,9 @@ class Moment(NamedTuple):
     stamp: str
 
 
+_UNKNOWN = Moment(0.0, "")
+
+
 class TimeReader:
     """Reads time texts; remembers those of the last few thousand seconds."""
 
@@ -63,13 +66,12 @@ class TimeReader:
 
     def read(self, text: bytes) -> Moment | None:
         """The moment of a time text of any form, or None where the calendar has no such day."""
-        try:
-            return self._known[text]
-        except KeyError:
+        moment = self._known.get(text, _UNKNOWN)
+        if moment is _UNKNOWN:  # as often as not in a quiet log, where an exception would cost as much as the rest
             if len(self._known) >= _CACHED:
                 self._known.clear()
             moment = self._known[text] = self._parse(text)
-            return moment
+        return moment
 
     def minute(self, text: bytes) -> float | None:
         """The beginning of a minute, out of the text of its first second, if every text of this minute (of this form,
@@ -138,7 +140,7 @@ class TimeReader:
                 self._minutes.clear()
             minute = self._minutes[text[:12]] = (first.at, first.stamp[:17], first.stamp[19:])
         at, before, behind = minute
-        return Moment(at + seconds[0], before + seconds[1] + behind)
+        return Moment(at + seconds[0], f"{before}{seconds[1]}{behind}")
 
     def _bsd(self, text: bytes) -> Moment:
         month, day = _MONTHS[text[:3]], int(text[4:6])

@@ -1,18 +1,14 @@
 """Finished logs through the pipeline: what the daemon would have done.
 
-Enters: paths of logs and settings. Leaves: the events of a log, or a report of a replay. Nothing is sent or kept.
+Enters: paths of logs and settings. Leaves: the report of a replay. Nothing is sent or kept.
 This file must never know a mail server, a database or a clock other than the log's.
 """
 
-import gc
-import sys
 import tempfile
-import time
 import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from datetime import tzinfo
-from functools import partial
 from itertools import groupby
 from math import inf
 from pathlib import Path
@@ -20,31 +16,16 @@ from pathlib import Path
 import msgspec
 
 from pfwatch.detection.change import Change
-from pfwatch.events import Event, Unsupported
-from pfwatch.parsing.hits import Hit
-from pfwatch.parsing.log import LogReader
-from pfwatch.parsing.tally import FATES, Tally
-from pfwatch.parsing.wanted import Wanted
+from pfwatch.finished import blocks, expect_much, is_file
+from pfwatch.parsing.tally import FATES
 from pfwatch.pipeline import Outcome, Pipeline, Settings
-from pfwatch.position import Block
 from pfwatch.records.time import stamp
 from pfwatch.replay.ahead import is_worth_it, read_ahead
-from pfwatch.sessions import Sessions
-from pfwatch.sessions.needs import needed
-from pfwatch.sources.archive import is_compressed_file, read_file, read_stream
-from pfwatch.sources.beside import read_beside
-from pfwatch.sources.journal.finished import read_journal
-from pfwatch.sources.journal.place import is_journal
-from pfwatch.sources.settings import JournalSettings, SourceSettings
+from pfwatch.sources.settings import SourceSettings
 
-STANDARD_INPUT = "-"
-JOURNAL = "journal:"
-"""Before a directory of journal files, or one of them; alone, it is this machine's journal."""
 _MOST_IN_MEMORY = 2_000_000
 """Bytes of incidents: some 15,000 of them."""
 _SORTED_AT_ONCE = 20_000
-_GARBAGE = 200_000
-"""New objects between two looks for garbage in cycles."""
 
 
 class ToldNotification(msgspec.Struct, frozen=True):
@@ -88,36 +69,6 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     dropped: Dropped | None = None
 
 
-def blocks(
-    paths: Iterable[str],
-    settings: SourceSettings,
-    *,
-    dovecot: bool = False,
-    say: Callable[[str], None] = lambda _text: None,
-) -> Iterator[Block]:
-    """The blocks of finished logs, one after the other. Raises SourceError.
-
-    `-` is standard input, `journal:` this machine's journal, `journal:DIR` another; so is a directory of journal files,
-    and one such file. Of a journal `dovecot` asks for its entries, too, and `say` hears what is not as it should be.
-    """
-    for path in paths:
-        if path == STANDARD_INPUT:
-            yield from read_stream(sys.stdin.buffer, settings, reference=time.time())
-        elif not is_file(path):
-            journal = JournalSettings(directory=path.removeprefix(JOURNAL) or None, dovecot=dovecot)
-            read = partial(read_journal, msgspec.structs.replace(settings, journal=journal))
-            yield from read_beside(read, journal.name, say)
-        elif is_compressed_file(path):
-            yield from read_beside(lambda _say, path=path: read_file(path, settings), path, say)  # type: ignore[misc]
-        else:
-            yield from read_file(path, settings)
-
-
-def is_file(path: str) -> bool:
-    """Whether it is neither standard input nor a journal."""
-    return path != STANDARD_INPUT and not path.startswith(JOURNAL) and not is_journal(path)
-
-
 def replay(
     paths: Iterable[str],
     settings: Settings,
@@ -129,7 +80,7 @@ def replay(
 
     `progress` hears of each block: its source and its size in bytes; `say` what is not as it should be in a journal.
     """
-    _look_seldom_for_garbage()
+    expect_much()
     pipeline = Pipeline(settings, whole=False)
     summary = _Summary(settings)
     for path in paths:
@@ -143,74 +94,6 @@ def replay(
             progress(block.source, len(block.data))
     summary.add(pipeline.finish())
     return summary.report()
-
-
-def events_of(
-    kinds: frozenset[type[Event]],
-    paths: Iterable[str],
-    settings: Settings,
-    source: SourceSettings,
-    say: Callable[[str], None] = lambda _text: None,
-) -> Iterator[list[Event | Hit]]:
-    """Every event of finished logs after correlation, one per incident, block by block, in the order in which each is
-    complete; of these kinds, or of all where none is named. Only what matters for them is read.
-    """
-    _look_seldom_for_garbage()
-    sessions, wanted = Sessions(), needed(kinds)
-    for log in _read(paths, settings, source, sessions, say, wanted=wanted, every_event=wanted is None):
-        log.take(counts=False)
-        yield _of_kinds(kinds, sessions.take_unbuilt())
-    sessions.finish()
-    yield _of_kinds(kinds, sessions.take_unbuilt())
-
-
-def _of_kinds(kinds: frozenset[type[Event]], events: list[Event | Hit]) -> list[Event | Hit]:
-    if not kinds:
-        return events
-    return [one for one in events if (one.hits.kind if isinstance(one, Hit) else type(one)) in kinds]
-
-
-def unread_lines(
-    paths: Iterable[str],
-    settings: Settings,
-    source: SourceSettings,
-    say: Callable[[str], None] = lambda _text: None,
-) -> Iterator[tuple[list[Unsupported], Tally]]:
-    """The lines of Postfix that no rule reads, block by block, each with what became of its lines."""
-    sessions = Sessions()
-    for log in _read(paths, settings, source, sessions, say, tell_unread=True):
-        finished = sessions.take_unbuilt()
-        yield [event for event in finished if isinstance(event, Unsupported)], log.take()
-
-
-def _read(
-    paths: Iterable[str],
-    settings: Settings,
-    source: SourceSettings,
-    sessions: Sessions,
-    say: Callable[[str], None],
-    wanted: Wanted | None = None,
-    **how: bool,
-) -> Iterator[LogReader]:
-    """The log of each block, behind the block, and each log at its end."""
-    logs: dict[str, LogReader] = {}
-    for block in blocks(paths, source, dovecot=settings.dovecot, say=say):
-        log = logs.get(block.source)
-        if log is None:
-            log = logs[block.source] = LogReader(
-                sessions, settings.zone, settings.year, wanted=wanted, dovecot=settings.dovecot, **how
-            )
-        log.read(block.data, block.reference)
-        yield log
-    for log in logs.values():
-        log.finish()
-        yield log
-
-
-def _look_seldom_for_garbage() -> None:
-    """Reading makes no cycles, and a collection looks at everything that is remembered."""
-    gc.freeze()
-    gc.set_threshold(_GARBAGE)
 
 
 def size_of(paths: Iterable[str]) -> int | None:

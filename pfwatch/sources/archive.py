@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from pfwatch.position import Block
-from pfwatch.sources.compression import LONGEST_MAGIC, DamagedError, is_compressed, plain_pieces
+from pfwatch.sources.compression import LONGEST_MAGIC, DamagedError, Readable, is_compressed, plain_pieces
 from pfwatch.sources.errors import SourceError, explain
 from pfwatch.sources.lines import LineCutter
 from pfwatch.sources.settings import SourceSettings
 
+_LOOK = 2048
+"""Bytes in which a line ends: Postfix writes no more."""
 _READ_TO_THERE = "; everything up to there was read"
 
 
@@ -30,10 +32,33 @@ def read_file(
     name = os.fspath(path)
     with open_log(name) as file:
         status = os.fstat(file.fileno())
-        yield from rest_of(name, file, status.st_mtime if stat.S_ISREG(status.st_mode) else now(), settings)
+        if stat.S_ISREG(status.st_mode):
+            yield from rest_of(name, _ByLines(file), status.st_mtime, settings)
+        else:
+            yield from rest_of(name, file, now(), settings)
 
 
-def rest_of(name: str, file: BinaryIO, reference: float, settings: SourceSettings) -> Iterator[Block]:
+class _ByLines:
+    """A file in pieces that end where a line does, wherever one ends in their last bytes: nothing is to be cut off and
+    copied.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._number, self._place = file, file.fileno(), 0
+
+    def read(self, size: int, /) -> bytes:
+        """The next piece, of at most so many bytes; none at the end."""
+        before = max(size - _LOOK, 0)
+        try:
+            end = os.pread(self._number, size - before, self._place + before).rfind(b"\n") + 1
+        except OSError:
+            end = 0  # what stands before the damage is read all the same
+        piece = self._file.read(before + end if end else size)
+        self._place += len(piece)
+        return piece
+
+
+def rest_of(name: str, file: Readable, reference: float, settings: SourceSettings) -> Iterator[Block]:
     """The blocks of a finished file from where it is read on."""
     held: bytes | None = None  # until it is known whether it is the last one
     try:
@@ -78,7 +103,7 @@ def open_log(name: str) -> BinaryIO:
         raise SourceError(repr(name), "is no path: it has a NUL character in it") from error
 
 
-def _whole_lines(name: str, stream: BinaryIO, settings: SourceSettings) -> Iterator[bytes]:
+def _whole_lines(name: str, stream: Readable, settings: SourceSettings) -> Iterator[bytes]:
     cutter = LineCutter(settings.max_line)
     try:
         for piece in plain_pieces(stream, settings.block_size):

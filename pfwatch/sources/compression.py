@@ -10,7 +10,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -25,6 +25,13 @@ _MEMORY_LIMIT = 128 * 1024 * 1024
 
 class DamagedError(Exception):
     """A compressed input that is corrupt or ends too early. Its text continues a sentence about the input."""
+
+
+class Readable(Protocol):
+    """A file or a stream."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most so many; none at the end."""
 
 
 class _Decompressor(Protocol):
@@ -73,7 +80,7 @@ def is_compressed(beginning: bytes) -> bool:
     return any(magic.match(beginning) for _, magic, _ in _FORMATS)
 
 
-def plain_pieces(stream: BinaryIO, size: int) -> Iterator[bytes]:
+def plain_pieces(stream: Readable, size: int) -> Iterator[bytes]:
     """The plain content of a stream in pieces of at most about `size` bytes. Raises OSError and DamagedError."""
     # read1 gives what a pipe holds; read would wait until it held as much as was asked for.
     read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)

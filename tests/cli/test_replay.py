@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pfwatch import replay as replay_module
-from pfwatch.cli.options import settings_from
+from pfwatch.cli.replay import settings_from
 from pfwatch.pipeline import Settings
 from pfwatch.sources.settings import SourceSettings
 from tests.bench.generate import generate

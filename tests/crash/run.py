@@ -173,7 +173,7 @@ def _result(
     with contextlib.closing(sqlite3.connect(folder / "state.db")) as database:
         outbox = Counter(id_ for (id_,) in database.execute("SELECT id FROM outbox"))
     loaded = load(folder / "pfwatch.toml")
-    settings = Settings(loaded.detection, loaded.alerts, ZoneInfo("UTC"))
+    settings = Settings(ZoneInfo("UTC"), detection=loaded.detection, alerts=loaded.alerts)
     expected = compare.notifications(text, settings, time.time())
     mails = Counter(str(mail["Message-ID"]) for mail in postmaster.mails)
     said = Counter({line: times for line, times in killer.said.items() if " (pid" not in line})

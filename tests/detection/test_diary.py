@@ -18,7 +18,7 @@ SUBJECTS = 12
 """For as many there is room: of those seen last in the same second any may make room after a restart."""
 WINDOW = 40
 SETTINGS = Settings(
-    DetectionSettings(
+    detection=DetectionSettings(
         max_subjects=SUBJECTS,
         rules={name: msgspec.structs.replace(rule, threshold=4, window=WINDOW) for name, rule in SHIPPED.items()},
     ),

@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from inspect import signature
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from pfwatch.parsing.grammar import GRAMMAR, every_rule
 from pfwatch.records.header import FORMS, compile_form
 
 SEARCHED = {
-    "reject._CATEGORIES", "tls._ERRORS", "smtpd._FAILED_AUTH", "smtpd._COMMAND", "reject._ESCAPED",
+    "reject._categories", "tls._ERRORS", "smtpd._FAILED_AUTH", "smtpd._COMMAND", "reject._ESCAPED",
     "reject._HELO_END", "reject._BEHIND_SENDER", "reject._BEHIND_RECIPIENT",
     "trouble._FULL",
 }  # fmt: skip
@@ -73,9 +74,11 @@ def _of_module(name: str, module: ModuleType) -> Iterator[Named]:
 
 
 def _patterns_in(value: Any) -> Iterator[re.Pattern[bytes]]:
-    """Of a variable, and of tables of them."""
+    """Of a variable, of tables of them, and of what gives such a table when it is needed."""
     if isinstance(value, re.Pattern) and isinstance(value.pattern, bytes):
         yield value
     elif type(value) in {tuple, list}:
         for one in value:
             yield from _patterns_in(one)
+    elif hasattr(value, "cache_info") and not signature(value).parameters:
+        yield from _patterns_in(value())

@@ -15,12 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pfwatch.events import AuthFailed, ClientConnected, Event
+from pfwatch.finished import events_of, unread_lines
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.parsing.tally import Tally
 from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.records.container import LONGEST, ContainerLog
 from pfwatch.records.time import TimeReader
-from pfwatch.replay import Report, events_of, replay, unread_lines
+from pfwatch.replay import Report, replay
 from pfwatch.sessions import Sessions
 from pfwatch.sources.begin import first_line_since
 from pfwatch.sources.settings import SourceSettings

@@ -17,6 +17,7 @@ import pytest
 from pfwatch.position import Block
 from pfwatch.sources.archive import read_file, read_stream
 from pfwatch.sources.errors import SourceError
+from pfwatch.sources.lines import LineCutter
 from pfwatch.sources.settings import SourceSettings
 
 if sys.version_info >= (3, 14):
@@ -41,6 +42,12 @@ COMPRESSED = [name for name in FORMATS if name != "plain"]
 
 def content(blocks: Iterator[Block]) -> bytes:
     return b"".join(block.data for block in blocks)
+
+
+def written(directory: Path, text: bytes) -> Path:
+    path = directory / "mail.log"
+    path.write_bytes(text)
+    return path
 
 
 def read_until_error(blocks: Iterator[Block]) -> tuple[bytes, SourceError]:
@@ -145,6 +152,31 @@ def test_the_last_line_needs_no_line_feed(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"one\ntwo")
     assert content(read_file(path, SETTINGS)) == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("size", [1, 100, 3000, 20_000, 256 * 1024])
+@pytest.mark.parametrize("longest", [1, 300, 5000, 60_000])
+def test_a_file_is_read_as_a_stream_is(size: int, longest: int, tmp_path: Path) -> None:
+    lines = b"".join(b"x" * (number * 37 % longest) + b"\n" for number in range(400_000 // longest + 3))
+    settings = SourceSettings(block_size=size)
+    for text in (lines, lines + b"half a line"):
+        path = written(tmp_path, text)
+        assert content(read_file(path, settings)) == content(read_stream(io.BytesIO(text), settings, reference=0.0))
+
+
+def test_pieces_of_a_file_end_where_a_line_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = []
+
+    def feed(cutter: LineCutter, data: bytes) -> bytes:
+        pieces.append(data)
+        return cut(cutter, data)
+
+    cut = LineCutter.feed
+    monkeypatch.setattr(LineCutter, "feed", feed)
+    text = b"".join(b"x" * (number % 2000) + b"\n" for number in range(3000))
+    assert content(read_file(written(tmp_path, text), SourceSettings(block_size=50_000))) == text
+    assert len(pieces) > 50
+    assert all(piece.endswith(b"\n") for piece in pieces)
 
 
 def test_an_empty_file_gives_no_block(tmp_path: Path) -> None:
