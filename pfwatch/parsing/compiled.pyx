@@ -343,7 +343,7 @@ cdef class PlainForm:
     cdef int spread[13]
     cdef int note, client, noted, keys, spreads
     cdef unsigned int place  # among the forms of its origin
-    cdef bint failed_login, waits, explains, passed
+    cdef bint failed_login, waits, explains, without_queue, passed
     cdef object judge, measure, hits
 
     def __init__(self, form, Steps steps, key, spread, *, judge, hits, measure, noted, passed):
@@ -363,7 +363,7 @@ cdef class PlainForm:
         self.client = steps.groups.get("client", 0)
         self.noted = steps.groups.get(noted, 0)
         self.failed_login, self.waits = form.plain.failed_login, form.plain.waits
-        self.explains, self.passed = form.plain.explains, passed
+        self.explains, self.without_queue, self.passed = form.plain.explains, form.plain.without_queue, passed
         self.judge, self.measure, self.hits = judge, measure, hits
 
 
@@ -399,6 +399,11 @@ cdef inline bint follows(Origin origin, const byte* at, const byte* end) noexcep
     """Whether this origin stands here, followed by a pid: as it was before, so the steps would end there again."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(origin.text)
     return end - at > size and at[size] == c"[" and memcmp(at, PyBytes_AS_STRING(origin.text), size) == 0
+
+
+cdef inline bint is_no_queue(const byte** header) noexcept:
+    """Whether what stands where others have their queue id says that there is none."""
+    return header[QUEUE_END] - header[QUEUE_END - 1] == 7 and memcmp(header[QUEUE_END - 1], b"NOQUEUE", 7) == 0
 
 
 cdef inline bint is_digit(byte one) noexcept:
@@ -820,6 +825,8 @@ cdef class PlainReader:
         for place in range(len(forms)):
             form = <PlainForm>forms[place]
             if not form.steps.first[body[0]]:  # there is one: a line feed at least
+                continue
+            if form.without_queue and not is_no_queue(header):
                 continue
             if go(form.steps, form.steps.code, body, line_end, marks, &stop) == FITS:
                 break

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Final, Literal, TypeVar, get_args, get_type_hints
 
 from pfwatch.events import Envelope, Event
 
@@ -16,6 +16,7 @@ Made = TypeVar("Made", bound=Event)
 Build = Callable[[Envelope, re.Match[bytes]], Made]
 """What makes events of these kinds."""
 Judge = Callable[..., bool | None]
+NO_QUEUE: Final = "NOQUEUE: "
 Note = Literal["connect", "disconnect", "client", "removed"]
 
 
@@ -51,6 +52,11 @@ class Plain:
     """Whether the library says it, of a failure that may wait for it; if none does, it is an event."""
     failed_login: bool = False
     """Whether an AUTH command of the client failed; `sessions/` counts these against the sums of a disconnect."""
+
+    @property
+    def without_queue(self) -> bool:
+        """Whether `NOQUEUE` stands before such a body, and no queue id."""
+        return self.pattern.startswith(NO_QUEUE)
 
 
 _PIECE = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()|]", re.DOTALL)
