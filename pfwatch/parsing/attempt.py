@@ -15,7 +15,7 @@ from typing import Final
 from pfwatch.events import AuthDetail, DeliveryAttempted, Envelope, Event, Housekeeping, OutboundAuthFailed
 from pfwatch.parsing import tlspolicy
 from pfwatch.parsing.fragments import QUEUE_ID, address, number, untrusted, word
-from pfwatch.parsing.rule import Build, Rule
+from pfwatch.parsing.rule import Build, Plain, Rule
 
 SERVER: Final = r"(?P<peer_name>[^ \[\]]++)\[(?P<peer_ip>[^ \]]*+)\](?::(?P<peer_port>[0-9]{1,5}))?"
 """A remote server as smtp writes it. An address literal has colons in its name; lmtp over a socket has its path as the
@@ -85,6 +85,14 @@ _ATTEMPTS = (
         pattern=rf"(?P<reason>connect to {SERVER}: .*)",
         words=("connect",),
         build=_attempted,
+        plain=(
+            Plain(
+                r"connect to [A-Za-z0-9._-]++\[[0-9A-Fa-f:.]++\](?::[0-9]{1,5}+)?: .*+",
+                rare=True,
+                hit=DeliveryAttempted,
+                bare=True,
+            ),
+        ),
         source="smtp/smtp_connect.c: smtp_connect_inet",
     ),
     _trouble(

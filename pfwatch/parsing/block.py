@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pfwatch.parsing.fragments import CLIENT, PEER, PLAIN_ID
 from pfwatch.parsing.grammar import GRAMMAR
-from pfwatch.parsing.rule import Plain, Rule, literal_prefix
+from pfwatch.parsing.rule import NO_QUEUE, Plain, Rule, literal_prefix
 from pfwatch.records.header import FORMS, QUEUE_ID
 
 _GROUP = re.compile(r"\(\?P<([a-z_]+)>")
@@ -66,8 +66,8 @@ def plain_forms(daemon: str) -> tuple[Form, ...]:
 
 
 def _pieces(rule: Rule, plain: Plain) -> Form:
-    with_id = plain.pattern.startswith(_BEHIND_ID)
-    pattern = plain.pattern.removeprefix(_BEHIND_ID)
+    with_id = plain.queue_id is not None or plain.pattern.startswith(_BEHIND_ID)
+    pattern = plain.pattern.removeprefix(_BEHIND_ID).removeprefix(NO_QUEUE)
     if plain.rare:
         return Form(rule, plain, with_id, "", False, pattern)
     for client in (CLIENT, PEER):  # of the lines that are plain, both fit the same

@@ -27,6 +27,7 @@ class PlainForm:
         hits: Callable[[Origin, bytes], Hits] | None,
         measure: Callable[[bytes | None], Any] | None,
         noted: str | None,
+        queue_id: bytes | None,
         passed: bool,
     ) -> None: ...
 

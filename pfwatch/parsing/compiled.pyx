@@ -158,13 +158,14 @@ cdef class PlainForm:
     cdef int note, client, noted, keys, spreads
     cdef unsigned int place  # among the forms of its origin
     cdef bint failed_login, waits, explains, passed, alike
+    cdef bytes queue_id
     cdef object judge, measure, hits
 
-    def __init__(self, form, Pattern pattern, key, spread, *, judge, hits, measure, noted, passed):
+    def __init__(self, form, Pattern pattern, key, spread, *, judge, hits, measure, noted, queue_id, passed):
         """Lines are counted by the groups of `key`, and of those of `spread` each text. `judge` takes the former and
         tells whether the line is a hit (True), only counted (False) or an event (None); `hits` takes an origin and a
         head and makes what such hits share. `noted` is the group that is remembered, `measure` makes of it what is.
-        `passed`: nothing is to be done.
+        `queue_id` stands before each such line; None: any, or none. `passed`: nothing is to be done.
         """
         self.form, self.pattern = form, pattern
         self.spreads = len(spread)
@@ -177,7 +178,7 @@ cdef class PlainForm:
         self.client = pattern.groups.get("client", 0)
         self.noted = pattern.groups.get(noted, 0)
         self.failed_login, self.waits = form.plain.failed_login, form.plain.waits
-        self.explains, self.passed = form.plain.explains, passed
+        self.explains, self.passed, self.queue_id = form.plain.explains, passed, queue_id
         self.judge, self.measure, self.hits = judge, measure, hits
         self.alike = self.keys == 0 and self.note != DISCONNECT and hits is None  # all of an origin are one node
 
@@ -243,6 +244,10 @@ cdef inline size_t recent_slot(const byte* tag, const byte* end) noexcept:
         return 0
     memcpy(&word, tag + 8, 8)
     return ((word & <uint64_t>0xFFFFFFFFFFFF) * <uint64_t>0x9E3779B97F4A7C15) >> 56
+
+
+cdef inline bint is_text(bytes text, const byte* begin, const byte* end) noexcept:
+    return end - begin == PyBytes_GET_SIZE(text) and memcmp(begin, PyBytes_AS_STRING(text), end - begin) == 0
 
 
 cdef inline bint is_digit(byte one) noexcept:
@@ -691,6 +696,8 @@ cdef class PlainReader:
             return EVENT
         for place in range(origin.starts[anonymous][body[0]], len(forms)):  # there is one: a line feed at least
             form = <PlainForm>forms[place]
+            if form.queue_id is not None and not is_text(form.queue_id, header[QUEUE_END - 1], header[QUEUE_END]):
+                continue
             if form.pattern.fit(body, line_end, marks, &stop):
                 break
         else:

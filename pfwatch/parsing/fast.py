@@ -101,7 +101,6 @@ class FastReader:
     def _plain_form(self, form: Form, pattern: "Pattern", program: Program) -> Any:
         rule, plain = form.rule, form.plain
         tag = program.tag or Tag("", "")  # who has none has no forms
-        noted = noted_of(form)
         key: tuple[str, ...] = () if self._bare and plain.judge is None else key_of(form)
         spread = () if self._bare else rule.spread
         return PlainForm(
@@ -112,7 +111,8 @@ class FastReader:
             judge=plain.judge,
             hits=(lambda origin, head: Hits(form, origin.host, origin.tag, *tag, head)) if plain.hit else None,
             measure=rule.measure,
-            noted=noted,
+            noted=noted_of(form),
+            queue_id=plain.queue_id,
             passed=program.passes(rule),
         )
 

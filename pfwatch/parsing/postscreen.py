@@ -180,6 +180,14 @@ POSTSCREEN: Final = (
         r"(?:(?P<enhanced>[45]\.[0-9]{1,3}\.[0-9]{1,3}) )?(?P<text>.*?)(?:; from=<(?P<tail>.*))?",
         words=("reject",),
         build=_refused,
+        plain=(
+            Plain(
+                r"NOQUEUE: reject: RCPT from \[[0-9A-Fa-f:.]++\]:[0-9]{1,5}+: [45][0-9][0-9] .*+",
+                rare=True,
+                hit=Rejected,
+                bare=True,
+            ),
+        ),
         source="postscreen/postscreen_smtpd.c: psc_rcpt_cmd",
     ),
     Rule(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Final, Literal, TypeVar, get_args, get_type_hints
 
 from pfwatch.events import Envelope, Event
 
@@ -16,6 +16,7 @@ Made = TypeVar("Made", bound=Event)
 Build = Callable[[Envelope, re.Match[bytes]], Made]
 """What makes events of these kinds."""
 Judge = Callable[..., bool | None]
+NO_QUEUE: Final = "NOQUEUE: "
 Note = Literal["connect", "disconnect", "client", "removed"]
 
 
@@ -56,6 +57,11 @@ class Plain:
     """Whether the library says it, of a failure that may wait for it; if none does, it is an event."""
     failed_login: bool = False
     """Whether an AUTH command of the client failed; `sessions/` counts these against the sums of a disconnect."""
+
+    @property
+    def queue_id(self) -> bytes | None:
+        """What stands before each such body where others have a queue id: `NOQUEUE`, if it does."""
+        return NO_QUEUE.removesuffix(": ").encode() if self.pattern.startswith(NO_QUEUE) else None
 
 
 _PIECE = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()|]", re.DOTALL)

@@ -9,7 +9,7 @@ from typing import Final
 
 from pfwatch.events import Client, DnsblListed, Envelope
 from pfwatch.parsing.fragments import address
-from pfwatch.parsing.rule import Rule
+from pfwatch.parsing.rule import Plain, Rule
 from pfwatch.parsing.trouble import health, housekeeping
 
 
@@ -140,6 +140,14 @@ DNSBLOG: Final = (
         r"(?!127\.255\.255\.)(?P<reply>[0-9A-Fa-f:.]++)",
         words=("addr",),
         build=_listed,
+        plain=(
+            Plain(
+                r"addr [0-9A-Fa-f:.]++ listed by domain [^ ]++ as 127\.0\.[0-9]++\.[0-9]++",
+                rare=True,
+                hit=DnsblListed,
+                bare=True,
+            ),
+        ),
         source="dnsblog/dnsblog.c: dnsblog_query",
     ),
     Rule(

@@ -12,6 +12,7 @@ from pfwatch.parsing.fast import BUILT
 from pfwatch.parsing.fragments import address_of_client
 from pfwatch.parsing.grammar import GRAMMAR
 from pfwatch.parsing.hits import Hit
+from pfwatch.parsing.rule import Rule
 from pfwatch.parsing.scanner import Scanner
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions, handshakes
@@ -21,6 +22,11 @@ from tests.samples.logs import REFERENCE, VERSIONS, logs, richest_mix
 pytestmark = pytest.mark.skipif(not BUILT, reason="the compiled reader is not built: there was no C compiler")
 EVERY_LOG = [(version, name) for version in VERSIONS for name in sorted(logs(version))]
 DETECTED = {kind for rule in RULES for kind in rule.wants}
+BARE = [
+    rule
+    for rule in {rule.name: rule for table in GRAMMAR.values() for rule in table}.values()
+    if any(plain.bare for plain in rule.plain)
+]
 FAILED = "SSL_accept error from unknown[192.0.2.{}]: {}"
 LIBRARY = "warning: TLS library problem: error:0A000102:SSL routines::unsupported protocol:statem_srvr.c:1657:"
 
@@ -142,12 +148,36 @@ def test_failures_are_hits_and_the_librarys_words_parts_of_them() -> None:
     assert (scanner.tally.events, scanner.tally.parts) == (3, 2)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "is_read"),
+    [("", "", True), ("NOQUEUE", "A3F0070", False), ("]:34679", "]:x", False), ("550 ", "550", False)],
+)
+def test_a_refusal_of_postscreen(before: str, after: str, is_read: bool) -> None:
+    body = "NOQUEUE: reject: RCPT from [192.0.2.9]:34679: 550 5.7.1 Service unavailable".replace(before, after, 1)
+    found = assert_the_same([line(body, daemon="postscreen")])
+    assert (found["counts"]["rejected"], found["fates"]["events"]) == (int(is_read), int(is_read))
+
+
+@pytest.mark.parametrize(("last", "is_listed"), [("0.0.2", True), ("0.0.255", True), ("255.255.254", False)])
+def test_what_dnsblog_found(last: str, is_listed: bool) -> None:
+    found = assert_the_same([line(f"addr 192.0.2.9 listed by domain zen.example.net as 127.{last}", daemon="dnsblog")])
+    assert found["counts"] == ({"dnsbl_listed": 1} if is_listed else {"service_health": 1})
+
+
+@pytest.mark.parametrize("rule", BARE, ids=lambda rule: rule.name)
+def test_the_example_is_a_hit(rule: Rule) -> None:
+    sessions = Sessions()
+    Scanner(sessions, TimeReader(UTC), bare=True).scan(rule.example.encode() + b"\n", REFERENCE)
+    sessions.finish()
+    assert [type(one) for one in sessions.take_unbuilt()] == [Hit]
+
+
 def test_forms_of_bare_hits_are_only_for_those() -> None:
     for rules in GRAMMAR.values():
         for rule in rules:
             for plain in rule.plain:
                 assert plain.rare or not plain.bare, rule.name
-                assert plain.bare or not plain.waits, rule.name
+                assert plain.bare or not (plain.waits or plain.queue_id), rule.name
     sessions = Sessions()
     Scanner(sessions, TimeReader(UTC)).scan(line(FAILED.format(7, "lost connection")), REFERENCE)
     assert not any(isinstance(one, Hit) for one in sessions.take_unbuilt())
