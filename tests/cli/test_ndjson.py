@@ -12,7 +12,9 @@ from pfwatch.cli.composer import Composer as ComposerInPython
 from pfwatch.cli.ndjson import JsonLines
 from pfwatch.cli.selection import Selection
 from pfwatch.events import Event, as_object
+from pfwatch.parsing.block import in_order, plain_forms
 from pfwatch.parsing.fast import BUILT
+from pfwatch.parsing.grammar import GRAMMAR
 from pfwatch.parsing.hits import Hit, built, event_of
 from pfwatch.parsing.log import LogReader
 from pfwatch.sessions import Sessions
@@ -144,3 +146,11 @@ def test_only_new_words_make_an_event(composer: type, monkeypatch: pytest.Monkey
     hits += read([(guess % number, b"7") for number in range(50)])
     lines = JsonLines(Selection(_KINDS, (), (), None, None)).of(hits)
     assert (len(lines.splitlines()), len(made)) == (100, 2)
+
+
+def test_what_is_typed_stands_in_the_tails_of_hits() -> None:
+    forms = [form for daemon in GRAMMAR for form in plain_forms(daemon) if form.plain.typed]
+    assert {form.rule.name for form in forms} == {"smtpd-reject", "smtpd-sasl-failed"}
+    for form in forms:
+        assert form.plain.hit
+        assert in_order(form, form.plain.typed) == form.plain.typed
