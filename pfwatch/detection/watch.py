@@ -5,7 +5,6 @@ Enters: events that count. Leaves: the `Incident` as it stands. This file must n
 Below the threshold only what an incident would need is kept, within bounds: an attacker can make many subjects.
 """
 
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,6 +12,11 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
+
+try:
+    from _blake2 import blake2b  # hashlib's own, without OpenSSL, whose start takes as long as that of ten modules
+except ImportError:
+    from hashlib import blake2b
 
 from pfwatch.detection.incident import Incident
 from pfwatch.detection.rules import Facts
@@ -272,7 +276,7 @@ class Watch(msgspec.Struct):
         """Make an incident of it."""
         moment = _utc(int(self.first))
         key = "\0".join((rule, self.host, subject)).encode()
-        self.id = f"{rule}-{moment}-{hashlib.blake2b(key, digest_size=4).hexdigest()}"
+        self.id = f"{rule}-{moment}-{blake2b(key, digest_size=4).hexdigest()}"
         self.opened = at
         self.hits = []
 
