@@ -78,8 +78,8 @@ class Watch(msgspec.Struct):
     full: bool = False
     """Texts were given up, so no new ones are taken: one of them might come again, and its count would be wrong."""
     chart: dict[float, int] = {}
-    begin: list[tuple[bytes, ...]] = []
-    end: list[tuple[bytes, ...]] = []
+    begin: tuple[tuple[bytes, ...], ...] = ()
+    end: tuple[tuple[bytes, ...], ...] = ()
     client: Client | None = None
     service: tuple[str | None, str | None] | None = None
     same: int = 0
@@ -90,8 +90,8 @@ class Watch(msgspec.Struct):
     """The same, once they were packed: (what they have in common, client, tail) -> how many."""
     packed: int = 0
     """Bytes that these take, or will once they were read."""
-    early: list[Any] = []
-    late: list[Any] = []
+    early: tuple[Any, ...] = ()
+    late: tuple[Any, ...] = ()
     """Those of them that are evidence."""
     page: int = 0
     """Of a watch that is kept: the page of the diary up to which all is in it."""
@@ -130,8 +130,8 @@ class Watch(msgspec.Struct):
         for minute, times in count_minutes(unread):
             self._add_minute(minute, times)
         missing = max(0, _EVIDENCE - len(self.begin) - len(self.early))
-        self.early += map(as_evidence, unread[:missing])
-        self.late = [*self.late, *map(as_evidence, unread[missing:][-_EVIDENCE:])][-_EVIDENCE:]
+        self.early = (*self.early, *map(as_evidence, unread[:missing]))
+        self.late = (*self.late, *map(as_evidence, unread[missing:][-_EVIDENCE:]))[-_EVIDENCE:]
         before = len(self.alike)
         size = count_alike(unread, self.alike)
         self.packed += _PACKED * (len(self.alike) - before) + 4 * size  # \xff, and any other character
@@ -146,9 +146,9 @@ class Watch(msgspec.Struct):
         self._count_same()
         for hits, same in groupby(self.alike.items(), lambda item: item[0][0]):
             self._add_hits(hits, list(same), told[hits.kind])
-        self.begin += [cut_record(record_of(hit)) for hit in self.early]
-        self.end = [*self.end, *(cut_record(record_of(hit)) for hit in self.late)][-_EVIDENCE:]
-        self.alike, self.packed, self.early, self.late = {}, 0, [], []
+        self.begin = (*self.begin, *(cut_record(record_of(hit)) for hit in self.early))
+        self.end = (*self.end, *(cut_record(record_of(hit)) for hit in self.late))[-_EVIDENCE:]
+        self.alike, self.packed, self.early, self.late = {}, 0, (), ()
 
     def give_up_texts(self, most: int) -> int:
         """Keep of what was read only the most frequent texts, in so many bytes. Gives how many others there were."""
@@ -211,11 +211,9 @@ class Watch(msgspec.Struct):
         self._add_facts(one.facts, one.weight)
         self._add_minute(one.at - one.at % _MINUTE, one.weight)
         if len(self.begin) < _EVIDENCE:
-            self.begin.append(one.record)
+            self.begin = (*self.begin, one.record)
         else:
-            self.end.append(one.record)
-            if len(self.end) > _EVIDENCE:
-                del self.end[0]
+            self.end = (*self.end, one.record)[-_EVIDENCE:]
 
     def _add_minute(self, minute: float, weight: int) -> None:
         chart = self.chart
@@ -262,10 +260,10 @@ class Watch(msgspec.Struct):
         if not hits or hits[0][0] > before:
             return
         if hits[-1][0] <= before:
-            self.facts, self.missed, self.chart, self.begin, self.end = {}, {}, {}, [], []
+            self.facts, self.missed, self.chart, self.begin, self.end = {}, {}, {}, (), ()
             self.hits, self.count, self.first = [], 0, 0.0
             self.client, self.service, self.same = None, None, 0
-            self.unread, self.alike, self.packed, self.early, self.late = [], {}, 0, [], []
+            self.unread, self.alike, self.packed, self.early, self.late = [], {}, 0, (), ()
             self.size, self.known, self.full = 0, {}, False
             return
         while hits[0][0] <= before:

@@ -49,7 +49,8 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
-        self._identities: dict[Path, tuple[int, int]] = {}
+        self._names = str(path), f"{path}-wal"
+        self._identities: dict[str, tuple[int, int]] = {}
         self._left_as = self._look()
         self.is_there()
 
@@ -72,14 +73,14 @@ class Store:
 
     def is_there(self) -> bool:
         """Whether the files still have their names: what is written to a deleted file is gone with the process."""
-        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
+        for name in self._names:
             try:
-                status = os.stat(path)  # noqa: PTH116 - the fewest steps, every second
+                status = os.stat(name)  # noqa: PTH116 - the fewest steps, every second
             except FileNotFoundError:
-                if path in self._identities:
+                if name in self._identities:
                     return False
                 continue  # there is no write-ahead log before the first commit
-            if self._identities.setdefault(path, (status.st_dev, status.st_ino)) != (status.st_dev, status.st_ino):
+            if self._identities.setdefault(name, (status.st_dev, status.st_ino)) != (status.st_dev, status.st_ino):
                 return False
         return True
 
