@@ -4,7 +4,6 @@ Enters: paths of logs and settings. Leaves: blocks, or the events of a log. This
 mail or a counter: who only wants events does not wait for these to be loaded.
 """
 
-import gc
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -29,10 +28,6 @@ from pfwatch.sources.settings import JournalSettings, SourceSettings
 STANDARD_INPUT = "-"
 JOURNAL = "journal:"
 """Before a directory of journal files, or one of them; alone, it is this machine's journal."""
-_GARBAGE = 200_000
-"""New objects between two looks for garbage in cycles."""
-_KEPT = 2 * 1024 * 1024
-"""Bytes of free memory that stay with the process: more than a few blocks."""
 
 
 def blocks(
@@ -75,7 +70,6 @@ def events_of(
     """Every event of finished logs after correlation, one per incident, block by block, in the order in which each is
     complete; of these kinds, or of all where none is named. Only what matters for them is read.
     """
-    expect_much()
     sessions, wanted = Sessions(), needed(kinds)
     for log in _read(paths, settings, source, sessions, say, wanted=wanted, every_event=wanted is None):
         log.take(counts=False)
@@ -119,13 +113,3 @@ def _read(
     for log in logs.values():
         log.finish()
         yield log
-
-
-def expect_much() -> None:
-    """Say that a log is read. Reading makes no cycles, and a collection looks at everything that is remembered. And
-    glibc would give the memory of each block back to the system, which takes longer than to read its lines: what it
-    had once at one time, without a byte of it used, it keeps.
-    """
-    gc.freeze()
-    gc.set_threshold(_GARBAGE)
-    bytes(_KEPT)

@@ -9,7 +9,7 @@ import click
 
 from pfwatch.alerting.visible import visible
 from pfwatch.cli.ndjson import JsonLines
-from pfwatch.cli.options import Moment, dovecot, files, readable, reading, warn
+from pfwatch.cli.options import Moment, dovecot, expect_much, files, readable, reading, warn
 from pfwatch.cli.selection import Selection
 from pfwatch.events import KINDS, Event, as_object
 from pfwatch.finished import events_of
@@ -76,6 +76,7 @@ def events(
     lines = _TextLines(selection) if as_text else JsonLines(selection)
     settings = LogSettings(zone, year, dovecot)
     named = frozenset(kind for kind in KINDS if kind.kind in names)
+    expect_much()
     with readable():
         for some in events_of(named, files, settings, SourceSettings(), warn):
             sys.stdout.buffer.write(lines.of(some))

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from pfwatch.alerting.visible import visible
-from pfwatch.cli.options import USAGE, files, readable, reading, warn
+from pfwatch.cli.options import USAGE, expect_much, files, readable, reading, warn
 from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.pipeline import Settings
 from pfwatch.replay import Incidents, Report, size_of
@@ -47,6 +47,7 @@ def replay(
     settings = settings_from(config, zone, year)
     show = sys.stderr.isatty() if progress is None else progress
     bar = _Bar(size_of(files)) if show else None
+    expect_much()
     with readable():
         report = replay_logs(files, settings, SourceSettings(), bar.add if bar else _silent, warn)
     if bar:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from pfwatch.alerting.visible import visible
-from pfwatch.cli.options import dovecot, finished, readable, reading, warn
+from pfwatch.cli.options import dovecot, expect_much, finished, readable, reading, warn
 from pfwatch.finished import STANDARD_INPUT, unread_lines
 from pfwatch.parsing.log import LogSettings
 from pfwatch.parsing.tally import SLASH_IN_TAG
@@ -72,6 +72,7 @@ def unread(
     Addresses, names and typed text of the examples are replaced by ones that belong to nobody.
     """
     settings = LogSettings(zone, year, dovecot)
+    expect_much()
     with readable():
         found = _read(files or (STANDARD_INPUT,), settings, limit, raw=raw)
     if found.misnamed:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from pfwatch.detection.change import Change
-from pfwatch.finished import blocks, expect_much, is_file
+from pfwatch.finished import blocks, is_file
 from pfwatch.parsing.tally import FATES
 from pfwatch.pipeline import Outcome, Pipeline, Settings
 from pfwatch.records.time import stamp
@@ -80,7 +80,6 @@ def replay(
 
     `progress` hears of each block: its source and its size in bytes; `say` what is not as it should be in a journal.
     """
-    expect_much()
     pipeline = Pipeline(settings, whole=False)
     summary = _Summary(settings)
     for path in paths:
