@@ -106,7 +106,11 @@ class Pipeline:
         return self._came(source, log, block, [], clock)
 
     def follow(self, stretch: Stretch, source: str, reference: float) -> Outcome:
-        """The same of lines that were read apart, behind those that `feed` was given."""
+        """The same of lines that were read apart, behind those that `feed` was given. Only without `whole`: of hits a
+        stretch tells no more than who and when.
+        """
+        if self._whole:
+            raise ValueError("what is read apart is not enough for all that is to be known")
         log = self._log(source)
         log.follow(stretch, reference)
         return self._came(source, log, stretch.rest, stretch.losses, None)

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from pfwatch.parsing.fast import BUILT
-from pfwatch.pipeline import Settings
+from pfwatch.parsing.stretch import Stretch
+from pfwatch.pipeline import Pipeline, Settings
 from pfwatch.replay import Report, ahead, replay
 from pfwatch.sources.errors import SourceError
 from pfwatch.sources.ranges import Range, RangedFile
@@ -207,3 +208,8 @@ def test_the_command_reads_with_every_core_it_may_use(tmp_path: Path) -> None:
     many = subprocess.run(command, capture_output=True, timeout=60, check=True)
     assert many.stdout == one.stdout
     assert many.stderr == one.stderr == b""
+
+
+def test_a_stretch_is_not_enough_for_a_pipeline_that_is_to_know_all() -> None:
+    with pytest.raises(ValueError, match="not enough"):
+        Pipeline(Settings(UTC)).follow(Stretch(b""), "log", 0.0)
