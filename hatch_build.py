@@ -56,7 +56,9 @@ _WRITE = "from pfwatch.parsing.in_c import header_file, patterns; print(header_f
 def _compile(root: Path, scratch: str) -> None:
     """Compile every module; what is built lies in `scratch` as its source does in `root`."""
     command = [sys.executable, "-c", _WRITE]  # apart: whoever builds may have imported another pfwatch
-    written = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)  # noqa: S603 - our own
+    written = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)  # noqa: S603 - our own
+    if written.returncode:
+        raise RuntimeError(f"the patterns cannot be written as C: {written.stderr.strip().rpartition(chr(10))[2]}")
     Path(scratch, "patterns.h").write_text(written.stdout, encoding="ascii")
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension

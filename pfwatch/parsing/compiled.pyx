@@ -1,9 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The loop over a block's lines, compiled: what `Scanner` does with plain lines.
 
-Enters: blocks, and the plain forms of the rules as `Steps`. Leaves: counts, rows, hits and what is remembered of open
-connections and messages; every other line goes to whoever was named, in its turn. It must never know a wording: all
-that it recognises was compiled from the rule tables, and whatever it does not recognise is read elsewhere.
+Enters: blocks, and the plain forms of the rules with their `Pattern`s. Leaves: counts, rows, hits and what is
+remembered of open connections and messages; every other line goes to whoever was named, in its turn. It must never know
+a wording: all that it recognises was compiled from the rule tables, and whatever it does not recognise is read
+elsewhere.
 
 What lines bring about beyond a count happens through `Effects`: at once, or, in a `Recording`, when another process
 lets it happen (`PlainReader.apply`).
@@ -232,7 +233,7 @@ cdef class Origin:
 
 
 cdef inline bint follows(Origin origin, const byte* at, const byte* end) noexcept:
-    """Whether this origin stands here, followed by a pid: as it was before, so the steps would end there again."""
+    """Whether this origin stands here, followed by a pid: as it was before, so its pattern would end there again."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(origin.text)
     return end - at > size and at[size] == c"[" and memcmp(at, PyBytes_AS_STRING(origin.text), size) == 0
 
@@ -908,7 +909,7 @@ cdef class Effects:
         self.time, self.time_end = begin, end
         self.time_text, self.moment, self.now = None, None, False
         if PyBytes_GET_SIZE(self.day) != size or memcmp(PyBytes_AS_STRING(self.day), begin, size) != 0:
-            self.day = text_of(begin, begin + size)  # or hour: the steps know only times of a day that exist
+            self.day = text_of(begin, begin + size)  # or hour: the patterns know only times of a day that exist
             self.exists = self.is_now()
 
     cdef bytes latest(self):
@@ -1554,7 +1555,7 @@ cdef class Recording(Effects):
         self._part(header[PID_END - 1], header[PID_END])
         self._part(header[QUEUE_END - 1], header[QUEUE_END])
         self._part(body, line_end)
-        self.buffer[self.size] = c"\n"  # behind every line: the steps rely on it
+        self.buffer[self.size] = c"\n"  # behind every line: the patterns rely on it
         self.size += 1
 
     cdef bint other(self, const byte* line, const byte* line_end, bytes block, Py_ssize_t number) except -1:
