@@ -21,7 +21,6 @@ from pfwatch.sessions import Sessions
 from pfwatch.sessions.needs import needed
 from pfwatch.sources.archive import is_compressed_file, read_file, read_stream
 from pfwatch.sources.beside import read_beside
-from pfwatch.sources.journal.finished import read_journal
 from pfwatch.sources.journal.place import is_journal
 from pfwatch.sources.settings import JournalSettings, SourceSettings
 
@@ -46,6 +45,8 @@ def blocks(
         if path == STANDARD_INPUT:
             yield from read_stream(sys.stdin.buffer, settings, reference=time.time())
         elif not is_file(path):
+            from pfwatch.sources.journal.finished import read_journal  # most logs are files
+
             journal = JournalSettings(directory=path.removeprefix(JOURNAL) or None, dovecot=dovecot)
             read = partial(read_journal, msgspec.structs.replace(settings, journal=journal))
             yield from read_beside(read, journal.name, say)

@@ -4,7 +4,6 @@ Enters: paths of logs and settings. Leaves: the report of a replay. Nothing is s
 This file must never know a mail server, a database or a clock other than the log's.
 """
 
-import tempfile
 import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +11,7 @@ from datetime import tzinfo
 from itertools import groupby
 from math import inf
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -110,21 +110,28 @@ def size_of(paths: Iterable[str]) -> int | None:
 
 class Incidents:
     """The incidents of a replay, in the order of their beginning. There may be more than memory is for: they wait in a
-    temporary file.
+    temporary file then.
     """
 
     def __init__(self, zone: tzinfo | None) -> None:
         self._zone = zone
-        self._over = tempfile.SpooledTemporaryFile(max_size=_MOST_IN_MEMORY)  # noqa: SIM115 - as long as this object
-        weakref.finalize(self, self._over.close)
+        self._held = bytearray()
+        """Where they stand while they are few,"""
+        self._over: BinaryIO | None = None
+        """and the file."""
         self._begun, self._places = array("d"), array("Q", [0])
-        """When each began, and where it stands in the file, up to the place of the next."""
+        """When each began, and where it stands, up to the place of the next."""
 
     def __iter__(self) -> Iterator[FoundIncident]:
+        decode, zone = msgspec.msgpack.Decoder(_Kept).decode, self._zone
         for _, numbers in groupby(self._ordered(), self._begun.__getitem__):
+            rows = list(map(self._read, numbers))
+            if len(rows) == 1:
+                yield decode(rows[0]).found(zone)
+                continue
             # One that was dropped, and came again within the same second, is the same.
-            for _, incident in sorted({one.id: one for one in map(self._read, numbers)}.items()):
-                yield incident.found(self._zone)
+            for _, incident in sorted({one.id: one for one in map(decode, rows)}.items()):
+                yield incident.found(zone)
 
     def _ordered(self) -> Iterator[int]:
         """The numbers of all in the order of their beginning: some at a time, for sorting takes memory, too."""
@@ -153,14 +160,28 @@ class Incidents:
                 place += len(row)
                 self._begun.append(one.first)
                 self._places.append(place)
-        if rows:
+        if rows and self._over is None:
+            self._held += b"".join(rows)
+            if place > _MOST_IN_MEMORY:
+                self._move_out()
+        elif rows and self._over is not None:
             self._over.seek(self._places[-len(rows) - 1])
             self._over.write(b"".join(rows))
 
-    def _read(self, number: int) -> "_Kept":
-        begin, end = self._places[number : number + 2]
+    def _move_out(self) -> None:
+        import tempfile  # few logs need it
+
+        over = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this object
+        weakref.finalize(self, over.close)
+        over.write(self._held)
+        self._held, self._over = bytearray(), over
+
+    def _read(self, number: int) -> bytes | bytearray:
+        begin, end = self._places[number], self._places[number + 1]
+        if self._over is None:
+            return self._held[begin:end]
         self._over.seek(begin)
-        return msgspec.msgpack.decode(self._over.read(end - begin), type=_Kept)
+        return self._over.read(end - begin)
 
 
 class _Kept(msgspec.Struct, array_like=True):

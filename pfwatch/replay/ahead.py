@@ -12,7 +12,6 @@ import fcntl
 import os
 import select
 import signal
-import socket
 import struct
 from collections.abc import Iterator, Sequence
 from io import FileIO
@@ -110,7 +109,8 @@ class _Queue:
         """Every range that was put in."""
         self.mine: set[int] = set()
         """The numbers of those that this process has taken."""
-        self._inlet, self.outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        outlet, inlet = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._outlet, self._inlet = FileIO(outlet), FileIO(inlet, "w")
         self._unsent = b""
         self._fill()
 
@@ -124,17 +124,24 @@ class _Queue:
 
     def take(self) -> bool:
         """Take the next range for this process, if there is one."""
-        with contextlib.suppress(BlockingIOError):
-            task = self.outlet.recv(_TASK.size, socket.MSG_DONTWAIT)
-            if task:
-                self.mine.add(_TASK.unpack(task)[2])
-                return True
-        return False
+        task = self._outlet.read(_TASK.size)
+        if task:
+            self.mine.add(_TASK.unpack(task)[2])
+        return bool(task)
+
+    def wait_for(self) -> tuple[Range, int] | None:
+        """In another process: the next range and its number, as soon as there is one; None at the end."""
+        while (task := self._outlet.read(_TASK.size)) is None:  # somebody else was sooner
+            select.select([self._outlet], [], [])
+        if not task:
+            return None
+        begin, size, number = _TASK.unpack(task)
+        return Range(begin, begin + size), number
 
     def close(self) -> None:
         """Close it in this process."""
         self._inlet.close()
-        self.outlet.close()
+        self._outlet.close()
 
     def close_inlet(self) -> None:
         """In another process: or it would never see that the queue has an end."""
@@ -142,20 +149,21 @@ class _Queue:
 
     def _fill(self) -> None:
         """Put in as many as there is room for; behind the last one comes the end."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                if not self._unsent:
-                    parts = list(islice(self._ranges, 256))
-                    if not parts:
-                        self._inlet.shutdown(socket.SHUT_WR)
-                        return
-                    first = len(self._parts)
-                    self._parts += parts
-                    self._unsent = b"".join(
-                        _TASK.pack(part.begin, part.end - part.begin, first + number)
-                        for number, part in enumerate(parts)
-                    )
-                self._unsent = self._unsent[self._inlet.send(self._unsent, socket.MSG_DONTWAIT) :]
+        while not self._inlet.closed:
+            if not self._unsent:
+                parts = list(islice(self._ranges, 256))
+                if not parts:
+                    self._inlet.close()
+                    return
+                first = len(self._parts)
+                self._parts += parts
+                self._unsent = b"".join(
+                    _TASK.pack(part.begin, part.end - part.begin, first + number) for number, part in enumerate(parts)
+                )
+            written = self._inlet.write(self._unsent)
+            if written is None:
+                return
+            self._unsent = self._unsent[written:]
 
 
 class _Answers:
@@ -227,7 +235,7 @@ class _Other:
         if self._child == 0:
             os.close(outlet)
             queue.close_inlet()
-            _work(file, queue.outlet, reader, inlet)
+            _work(file, queue, reader, inlet)
         os.close(inlet)
         self.stream = FileIO(outlet)  # whatever is there is to be seen by `select`
 
@@ -238,11 +246,11 @@ class _Other:
         os.waitpid(self._child, 0)
 
 
-def _work(file: RangedFile, queue: socket.socket, reader: StretchReader, inlet: int) -> NoReturn:
+def _work(file: RangedFile, queue: _Queue, reader: StretchReader, inlet: int) -> NoReturn:
     def work(tell: Tell) -> None:
-        while task := queue.recv(_TASK.size):
-            begin, size, number = _TASK.unpack(task)
-            lines = file.read(Range(begin, begin + size))
+        while task := queue.wait_for():
+            part, number = task
+            lines = file.read(part)
             tell(_Came(number, reader.read(lines, file.reference), len(lines)))
         tell(_Counted(reader.counts()))
 

@@ -3,19 +3,11 @@
 Enters: pieces of a file or a stream. Leaves: pieces of its plain content. This file must never know of lines or paths.
 """
 
-import bz2
-import lzma
 import re
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Protocol
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 STEP = 16 * 1024
 """Bytes asked of a decompressor at once: what it had made in the call that meets damage is lost, so it is little."""
@@ -44,33 +36,64 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
-class _GzipDecompressor:
-    """The decompressor of zlib in the shape of the other three."""
-
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-
-    @property
-    def eof(self) -> bool:
-        return self._member.eof
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._member.unconsumed_tail
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._member.unused_data
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._member.decompress(self._member.unconsumed_tail + data, max_length)
+_Maker = tuple[Callable[[], _Decompressor], type[Exception]]
+"""What makes a decompressor, and what it raises beside OSError and ValueError. Nearly every log is plain, and does not
+wait for these modules to be loaded.
+"""
 
 
-_FORMATS: tuple[tuple[str, re.Pattern[bytes], Callable[[], _Decompressor]], ...] = (
-    ("gzip", re.compile(rb"\x1f\x8b"), _GzipDecompressor),
-    ("bzip2", re.compile(rb"BZh[1-9]"), bz2.BZ2Decompressor),
-    ("xz", re.compile(rb"\xfd7zXZ\0"), lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT)),
-    ("zstd", re.compile(rb"\x28\xb5\x2f\xfd"), zstd.ZstdDecompressor),
+def _gzip() -> _Maker:
+    import zlib
+
+    class Decompressor:
+        """The decompressor of zlib in the shape of the other three."""
+
+        def __init__(self) -> None:
+            self._member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+        @property
+        def eof(self) -> bool:
+            return self._member.eof
+
+        @property
+        def needs_input(self) -> bool:
+            return not self._member.unconsumed_tail
+
+        @property
+        def unused_data(self) -> bytes:
+            return self._member.unused_data
+
+        def decompress(self, data: bytes, max_length: int) -> bytes:
+            return self._member.decompress(self._member.unconsumed_tail + data, max_length)
+
+    return Decompressor, zlib.error
+
+
+def _bzip2() -> _Maker:
+    import bz2
+
+    return bz2.BZ2Decompressor, OSError
+
+
+def _xz() -> _Maker:
+    import lzma
+
+    return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT), lzma.LZMAError
+
+
+def _zstd() -> _Maker:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd.ZstdDecompressor, zstd.ZstdError
+
+
+_FORMATS: tuple[tuple[str, re.Pattern[bytes], Callable[[], _Maker]], ...] = (
+    ("gzip", re.compile(rb"\x1f\x8b"), _gzip),
+    ("bzip2", re.compile(rb"BZh[1-9]"), _bzip2),
+    ("xz", re.compile(rb"\xfd7zXZ\0"), _xz),
+    ("zstd", re.compile(rb"\x28\xb5\x2f\xfd"), _zstd),
 )
 LONGEST_MAGIC = 6
 
@@ -87,13 +110,14 @@ def plain_pieces(stream: Readable, size: int) -> Iterator[bytes]:
     first = read(STEP)
     while len(first) < LONGEST_MAGIC and (more := read(STEP)):
         first += more
-    for name, magic, decompressor in _FORMATS:
+    for name, magic, maker in _FORMATS:
         if magic.match(first):
-            return _gathered(_decompressed(chain((first,), iter(lambda: read(STEP), b"")), name, decompressor), size)
+            return _gathered(_decompressed(chain((first,), iter(lambda: read(STEP), b"")), name, maker), size)
     return chain((first,) if first else (), iter(lambda: read(size), b""))
 
 
-def _decompressed(pieces: Iterator[bytes], name: str, decompressor: Callable[[], _Decompressor]) -> Iterator[bytes]:
+def _decompressed(pieces: Iterator[bytes], name: str, maker: Callable[[], _Maker]) -> Iterator[bytes]:
+    decompressor, damage = maker()
     member = decompressor()
     for piece in chain(pieces, (b"",)):  # the empty one brings out what the decompressor still holds
         data = piece
@@ -105,7 +129,7 @@ def _decompressed(pieces: Iterator[bytes], name: str, decompressor: Callable[[],
                 member = decompressor()
             try:
                 plain = member.decompress(data, STEP)
-            except (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, ValueError) as error:
+            except (damage, OSError, ValueError) as error:
                 raise DamagedError(f"is damaged {name} data ({error})") from error
             if plain:
                 yield plain
