@@ -13,7 +13,7 @@ from pfwatch.events import Event, Foreign, Malformed, Unsupported, as_object
 from pfwatch.parsing.dovecot import RULES as DOVECOT
 from pfwatch.parsing.grammar import every_rule
 from pfwatch.parsing.rule import Rule
-from pfwatch.records.header import FORMS, LAST_REPEATED, REPEATED, compile_form
+from pfwatch.records.header import FORMS, REPEATED, compile_form, last_repeated
 
 _FIELDS: Mapping[str, str] = {
     "ip": "client_ip", "port": "client_port", "enhanced": "enhanced_code", "orig_id": "orig_queue_id",
@@ -69,7 +69,7 @@ def _spans(line: bytes, event: Event) -> Iterator[Span]:
     forms = (compile_form(form).fullmatch(b"\n" + line) for form in FORMS)
     header = next((found for found in forms if found and found[1]), None)
     if header is None:
-        repeated = LAST_REPEATED.fullmatch(line)
+        repeated = last_repeated(line)
         if repeated:
             yield from (Span(*repeated.span(group), name) for group, name in enumerate(("at", "host", "weight"), 1))
         return

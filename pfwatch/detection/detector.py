@@ -222,7 +222,8 @@ class Detector:
             if watch.count >= numbers.threshold:
                 what = "opened"
                 self._begin(watched, row, watch, at)
-                rows.note(row, Opened(at))
+                if rows.keep:
+                    rows.note(row, Opened(at))
         elif watch.mark is not None and watch.count >= watch.mark:
             what = "grew"
             watch.mark = None

@@ -6,8 +6,9 @@ or time.
 
 import ipaddress
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from pfwatch.events import AuthFailed, AuthProbed, DovecotAuthFailed, Event, RelayDenied, TlsFailed
 
@@ -15,8 +16,7 @@ Facts = tuple[tuple[str, str | None], ...]
 """(field, text) for the incident's `tops`; nothing is told where there is no text."""
 
 
-@dataclass(frozen=True)
-class DetectionRule:
+class DetectionRule(msgspec.Struct, frozen=True, eq=False):
     """One rule: which kinds of event it wants, and what it makes of one."""
 
     name: str
@@ -24,7 +24,7 @@ class DetectionRule:
     """Kind -> what is told of such an event beside its client and service."""
     weigh: Callable[[Any], int]
     """How much an event counts; 0 for one that does not. Only of events that have a client."""
-    hits: dict[type[Event], tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    hits: dict[type[Event], tuple[tuple[str, str], ...]] = {}
     """Kind of hits that it wants -> what is told of one beside client and service: field, and group of the plain form.
     Each counts once, and stands for an event that does, too."""
 

@@ -1099,7 +1099,7 @@ cdef class Effects:
         """A queue id belonged to another message, which is gone."""
         cdef tuple message = (origin.host, text_of(queue_id, queue_id_end))
         self.messages.pop(message, None)
-        if message in self.reused:
+        if self.reused and message in self.reused:
             self.listener.accepted(message)
 
     cdef int removed(self, Origin origin, const byte* queue_id, const byte* queue_id_end) except -1:

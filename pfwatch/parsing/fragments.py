@@ -40,7 +40,7 @@ _REMEMBERED = 4096
 _clients: dict[bytes, Client] = {}
 _IPV6 = re.compile(rb"(?:[1-9a-f][0-9a-f]{0,3}:){1,6}(?::[1-9a-f][0-9a-f]{0,3}){1,6}")
 """The common canonical form: one `::` for two groups or more, no group that is zero. Others are parsed."""
-_IPV4 = re.compile(rb"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!\Z)|\Z)){4}")
+_OCTETS = frozenset(b"%d" % number for number in range(256))
 
 
 def untrusted(text: bytes | None) -> Untrusted:
@@ -60,7 +60,12 @@ def worth_keeping(text: bytes | None) -> bytes | None:
 
 def address(text: bytes) -> str | None:
     """Canonical text of an IP address, v4-mapped v6 as v4; None for `unknown` and what is no address."""
-    if _IPV4.fullmatch(text) or (_IPV6.fullmatch(text) and text.count(b":") <= 6):
+    octets = text.split(b".", 4)
+    if len(octets) == 4:
+        is_canonical = _OCTETS.issuperset(octets)
+    else:
+        is_canonical = _IPV6.fullmatch(text) is not None and text.count(b":") <= 6
+    if is_canonical:
         return text.decode()  # Postfix writes what inet_ntop() made, which is canonical already
     try:
         parsed = ipaddress.ip_address(text.decode("ascii"))

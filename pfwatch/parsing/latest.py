@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pfwatch.records.header import LAST_REPEATED, row_of
+from pfwatch.records.header import last_repeated, row_of
 
 
 class Last(NamedTuple):
@@ -19,6 +19,9 @@ class Last(NamedTuple):
     body: bytes
     queue_id: bytes
     word: bytes
+
+
+_DECODER = msgspec.msgpack.Decoder(tuple[Last | None, bytes])
 
 
 class Latest:
@@ -34,7 +37,7 @@ class Latest:
         while end >= 0:
             begin = block.rfind(b"\n", 0, end)
             line = block[begin + 1 : end]
-            if not LAST_REPEATED.fullmatch(line):
+            if not last_repeated(line):
                 row = row_of(b"\n" + line)
                 return Last(*row[2:7]) if row else None
             end = begin
@@ -64,4 +67,4 @@ class Latest:
 
     def restore(self, saved: bytes) -> None:
         """Go on behind the lines that `state` speaks of."""
-        self._last, self.time = msgspec.msgpack.decode(saved, type=tuple[Last | None, bytes])
+        self._last, self.time = _DECODER.decode(saved)

@@ -6,9 +6,10 @@ This file must never know which rules there are.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, TypeVar, get_args, get_type_hints
+
+import msgspec
 
 from pfwatch.events import Envelope, Event
 
@@ -20,8 +21,7 @@ NO_QUEUE: Final = "NOQUEUE: "
 Note = Literal["connect", "disconnect", "client", "removed"]
 
 
-@dataclass(frozen=True, eq=False)
-class Plain:
+class Plain(msgspec.Struct, frozen=True, eq=False):
     """The everyday form of a rule's bodies, in which nobody can have typed anything that looks like the line itself.
 
     Such lines are cut by the pattern of whole blocks into what stands before the client, the client, and what stands
@@ -88,8 +88,7 @@ def _has_choice(pattern: str) -> bool:
     return False
 
 
-@dataclass(frozen=True, eq=False)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, eq=False, dict=True):
     """One wording. Rules of the same daemon and first word are tried in the order of their table."""
 
     name: str

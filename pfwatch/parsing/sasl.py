@@ -19,16 +19,23 @@ from pfwatch.events import (
 from pfwatch.parsing.fragments import CLIENT, client, client_of, untrusted
 from pfwatch.parsing.rule import Plain, Rule
 
-_BACKEND = re.compile(
-    rb"Connection lost to authentication server|Can't connect to authentication server"
-    rb"|Authentication backend error|Temporary authentication failure|generic failure"
-    rb"|remote authentication server unavailable"
+_DOVECOT = (
+    b"Connection lost to authentication server",
+    b"Can't connect to authentication server",
+    b"Authentication backend error",
+    b"Temporary authentication failure",
 )
-_PROTOCOL = re.compile(
-    rb"Invalid authentication mechanism|Invalid base64 data|bad protocol / cancel|no mechanism available"
-    rb"|encryption needed|another step|invalid parameter"
+_CYRUS = b"generic failure", b"remote authentication server unavailable"
+_PROTOCOL = (
+    b"Invalid authentication mechanism",
+    b"Invalid base64 data",
+    b"bad protocol / cancel",
+    b"no mechanism available",
+    b"encryption needed",
+    b"another step",
+    b"invalid parameter",
 )
-_DOVECOT = re.compile(rb"Connection lost|Can't connect|Authentication backend error|Temporary authentication")
+"""How reasons begin."""
 
 
 def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> AuthBackendFailed | AuthFailed:
@@ -44,10 +51,12 @@ def _auth_failed(envelope: Envelope, found: re.Match[bytes]) -> AuthBackendFaile
 @lru_cache(maxsize=1024)
 def _judged(reason: bytes, nameless: bool) -> tuple[Literal["dovecot", "cyrus"] | None, AuthCause, Untrusted]:
     """Whose fault it was: our backend's, or the cause. Servers give few reasons."""
-    if _BACKEND.match(reason):
-        return "dovecot" if _DOVECOT.match(reason) else "cyrus", "credentials", untrusted(reason)
+    if reason.startswith(_DOVECOT):
+        return "dovecot", "credentials", untrusted(reason)
+    if reason.startswith(_CYRUS):
+        return "cyrus", "credentials", untrusted(reason)
     cause: AuthCause = "credentials"
-    if _PROTOCOL.match(reason):
+    if reason.startswith(_PROTOCOL):
         cause = "protocol"
     elif reason == b"(reason unavailable)":
         reason = b""
@@ -71,12 +80,12 @@ def _auth_aborted(envelope: Envelope, found: re.Match[bytes]) -> AuthFailed:
     )
 
 
-_CYRUS_BROKEN = re.compile(rb"cannot connect to saslauthd|unable to open")
+_CYRUS_BROKEN = b"cannot connect to saslauthd", b"unable to open"
 
 
 def _auth_detail(envelope: Envelope, found: re.Match[bytes]) -> AuthBackendFailed | AuthDetail:
     reason = found["reason"]
-    if _CYRUS_BROKEN.match(reason):
+    if reason.startswith(_CYRUS_BROKEN):
         return AuthBackendFailed(envelope, None, "cyrus", None, None, untrusted(reason))
     return AuthDetail(envelope, untrusted(reason))
 

@@ -24,7 +24,7 @@ from pfwatch.parsing.single import SingleReader
 from pfwatch.parsing.stretch import Stretch
 from pfwatch.parsing.tally import Tally
 from pfwatch.parsing.wanted import Wanted
-from pfwatch.records.header import FIRST_WORD, FORMS, LAST_REPEATED, MOST_REPEATS, Row, compile_form
+from pfwatch.records.header import FIRST_WORD, FORMS, MOST_REPEATS, Row, compile_form, last_repeated
 from pfwatch.records.time import TimeReader
 
 _MOST_LINES = 50_000
@@ -307,7 +307,7 @@ class Scanner:
 
     def _no_record(self, row: Row, block: bytes, number: int) -> None:
         """A line in another form, one that repeats the line before it, or nobody's."""
-        repeated = LAST_REPEATED.fullmatch(row.other)
+        repeated = last_repeated(row.other)
         if repeated:
             known, line, last = self._repeated
             if known is not block or line != number - 1:  # else it repeats what the line before it repeats

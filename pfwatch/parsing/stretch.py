@@ -24,7 +24,7 @@ from pfwatch.parsing.programs import MOST_TAGS, Programs
 from pfwatch.parsing.tally import Key, Spread, Tally
 from pfwatch.records.container import ContainerLog
 from pfwatch.records.folds import Folds
-from pfwatch.records.header import FORMS, LAST_REPEATED, compile_form
+from pfwatch.records.header import FORMS, compile_form, last_repeated
 from pfwatch.records.losses import read_losses
 from pfwatch.records.time import TimeReader
 
@@ -115,7 +115,7 @@ class StretchReader:
 
 def stands_alone(line: bytes) -> bool:
     """Whether a line that has not its block's header means the same whatever stands before it: nothing."""
-    return LAST_REPEATED.fullmatch(line) is None and _form_of(line, "") == ""
+    return last_repeated(line) is None and _form_of(line, "") == ""
 
 
 def add_counts(tally: Tally, every: Sequence[Counts], times: Literal[1, -1] = 1) -> None:

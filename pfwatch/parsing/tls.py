@@ -11,42 +11,45 @@ from pfwatch.events import Client, Direction, Envelope, TlsDetail, TlsEstablishe
 from pfwatch.parsing.fragments import CLIENT, PEER, QUEUE_ID, client, peer, untrusted
 from pfwatch.parsing.rule import Plain, Rule
 
-_ERRORS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
-    (name, re.compile(pattern))
-    for name, pattern in (
-        ("no_shared_cipher", rb"no shared cipher|no ciphers available"),
-        ("wrong_version", rb"wrong version number|wrong ssl version"),
-        ("unsupported_protocol", rb"unsupported protocol|version too low|unknown protocol|alert protocol version"),
-        ("http_request", rb"https? (?:proxy )?request"),
-        ("unknown_ca", rb"alert unknown ca|unknown ca\b"),
-        ("certificate_expired", rb"certificate (?:has )?expired"),
-        (
-            "no_client_certificate",
-            rb"peer did not return a certificate|No client certificate presented"
-            rb"|alert (?:certificate required|no certificate)",
-        ),
-        (
-            "bad_certificate",
-            rb"alert (?:bad certificate|certificate unknown|unsupported certificate|certificate revoked)"
-            rb"|certificate verify failed|Client certificate not trusted",
-        ),
-        ("handshake_failure", rb"handshake failure"),
-        ("packet_too_long", rb"packet length too long|data length too long|record too large|length too long"),
-        ("unexpected_eof", rb"unexpected eof"),
-        ("lost_connection", rb"^lost connection$"),
-        ("reset", rb"Connection reset by peer|Broken pipe"),
-        ("timeout", rb"timed out|timeout"),
-    )
+_ERRORS: tuple[tuple[str, bytes], ...] = (
+    ("no_shared_cipher", rb"no shared cipher|no ciphers available"),
+    ("wrong_version", rb"wrong version number|wrong ssl version"),
+    ("unsupported_protocol", rb"unsupported protocol|version too low|unknown protocol|alert protocol version"),
+    ("http_request", rb"https? (?:proxy )?request"),
+    ("unknown_ca", rb"alert unknown ca|unknown ca\b"),
+    ("certificate_expired", rb"certificate (?:has )?expired"),
+    (
+        "no_client_certificate",
+        rb"peer did not return a certificate|No client certificate presented"
+        rb"|alert (?:certificate required|no certificate)",
+    ),
+    (
+        "bad_certificate",
+        rb"alert (?:bad certificate|certificate unknown|unsupported certificate|certificate revoked)"
+        rb"|certificate verify failed|Client certificate not trusted",
+    ),
+    ("handshake_failure", rb"handshake failure"),
+    ("packet_too_long", rb"packet length too long|data length too long|record too large|length too long"),
+    ("unexpected_eof", rb"unexpected eof"),
+    ("lost_connection", rb"^lost connection$"),
+    ("reset", rb"Connection reset by peer|Broken pipe"),
+    ("timeout", rb"timed out|timeout"),
 )
 
 
 @lru_cache(maxsize=1024)
 def tls_error(reason: bytes) -> str:
     """The `error` of a reason: the text behind `SSL_accept error from …: `, or of a library line."""
-    for name, pattern in _ERRORS:
+    for name, pattern in _patterns():
         if pattern.search(reason):
             return name
     return "other"
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[tuple[str, re.Pattern[bytes]], ...]:
+    """Compiled when a failure asks."""
+    return tuple((name, re.compile(pattern)) for name, pattern in _ERRORS)
 
 
 def _own_error(reason: bytes) -> str | None:

@@ -5,8 +5,9 @@ never know which kinds need which: `sessions/` does.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import chain
+
+from msgspec.structs import replace
 
 from pfwatch.events import Event
 from pfwatch.parsing.block import Form, plain_forms

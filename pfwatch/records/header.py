@@ -112,11 +112,22 @@ REPEATED_WORD: Final = b"message"
 REPEATED: Final = re.compile(rb"message repeated ([0-9]{1,6}) times?: \[ ?(.*)\]", re.DOTALL)
 """rsyslog's `$RepeatedMsgReduction`: the line stood once before and came N times more."""
 
-LAST_REPEATED: Final = re.compile(
-    rf"(?:<[0-9]{{1,3}}>|{CONTAINER})?({_BSD_TIME}|{_ISO_TIME}) (?:(?!last |--- )([^ \n]++) )?"
-    rf"(?:--- )?last message repeated ([0-9]{{1,6}}) times?(?: ---)?".encode()
-)
-"""The BSD syslogd's form: no tag; the line before it in the file, N times more."""
+
+def last_repeated(line: bytes) -> re.Match[bytes] | None:
+    """A line in the BSD syslogd's form, which has no tag: the line before it in the file came N times more. Its groups
+    are time, host and N.
+    """
+    return last_repeated_pattern().fullmatch(line) if b"last message repeated " in line else None
+
+
+@lru_cache(maxsize=1)
+def last_repeated_pattern() -> re.Pattern[bytes]:
+    """Compiled when a line may be one: most logs have none."""
+    return re.compile(
+        rf"(?:<[0-9]{{1,3}}>|{CONTAINER})?({_BSD_TIME}|{_ISO_TIME}) (?:(?!last |--- )([^ \n]++) )?"
+        rf"(?:--- )?last message repeated ([0-9]{{1,6}}) times?(?: ---)?".encode()
+    )
+
 
 MOST_REPEATS: Final = 100_000
 """More than this is not believed: a body can be typed by a client."""

@@ -17,7 +17,7 @@ from pfwatch.parsing.grammar import GRAMMAR, every_rule
 from pfwatch.records.header import FORMS, compile_form
 
 SEARCHED = {
-    "reject._categories", "tls._ERRORS", "smtpd._FAILED_AUTH", "smtpd._COMMAND", "reject._ESCAPED",
+    "reject._categories", "tls._patterns", "smtpd._FAILED_AUTH", "smtpd._COMMAND", "reject._ESCAPED",
     "reject._HELO_END", "reject._BEHIND_SENDER", "reject._BEHIND_RECIPIENT",
     "trouble._FULL",
 }  # fmt: skip

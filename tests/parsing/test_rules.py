@@ -10,7 +10,7 @@ from pfwatch.events import Event
 from pfwatch.parsing import grammar
 from pfwatch.parsing.rule import Rule, literal_prefix
 from pfwatch.parsing.scanner import Scanner
-from pfwatch.records.header import BODY, FORMS, LAST_REPEATED, REPEATED, compile_form, postfix_tag
+from pfwatch.records.header import BODY, FORMS, REPEATED, compile_form, last_repeated_pattern, postfix_tag
 from pfwatch.records.time import TimeReader
 from pfwatch.sessions import Sessions
 from tests.samples.logs import REFERENCE
@@ -136,7 +136,7 @@ POSSESSIVE_GROUP = re.compile(rb"(?<!\\)\)(?:[?*+]|\{[0-9,]+\})\+")
 def test_no_possessive_quantifier_behind_a_group_because_python_before_3_11_5_captures_wrongly_there() -> None:
     patterns = {name: rule.compiled.pattern for name, (rule, _) in EVERY.items()}
     patterns |= {f"header {form}": compile_form(form).pattern for form in FORMS}
-    patterns |= {"body": BODY.pattern, "repeated": REPEATED.pattern, "last repeated": LAST_REPEATED.pattern}
+    patterns |= {"body": BODY.pattern, "repeated": REPEATED.pattern, "last repeated": last_repeated_pattern().pattern}
     assert [name for name, pattern in patterns.items() if POSSESSIVE_GROUP.search(pattern)] == []
     assert POSSESSIVE_GROUP.search(rb"(a|b)?+c")
     assert POSSESSIVE_GROUP.search(rb"(?:a|b){1,3}+c")
