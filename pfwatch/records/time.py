@@ -16,6 +16,7 @@ from typing import NamedTuple
 _MONTHS = {name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 _SECONDS = {b"%02d" % number: (number, f"{number:02}") for number in range(60)}
 _CACHED = 4096
+_MINUTES = {b"%02d" % number: 60 * number for number in range(60)}
 _EXACT = 9e9
 """Seconds up to which their microseconds are exact as a float: the year 2255."""
 _LAST = 253_402_300_799
@@ -48,21 +49,24 @@ class TimeReader:
         self._known: dict[bytes, Moment | None] = {}
         self._minutes: dict[bytes, tuple[float, str, str]] = {}
         """Minute, as it stands around the seconds -> its beginning, and the RFC 3339 text around them."""
+        self._hours: dict[bytes, float | None] = {}
+        """Hour, as it stands around its minutes -> its beginning; None where not each of them has 60 seconds."""
 
     def expect(self, reference: float) -> None:
-        """Say the newest moment that the following records can have, in seconds since the epoch."""
-        if reference + 86_400 != self._newest:
-            self._newest = reference + 86_400
+        """Say the newest moment that the following records can have, in seconds since the epoch: clocks may differ by a
+        day. To the minute, for a log that is read live says another one with each block.
+        """
+        newest = (reference // 60 + 1) * 60 + 86_400
+        if newest != self._newest:
+            self._newest = newest
             self._newest_year = datetime.fromtimestamp(min(max(0, self._newest + 86_400), _LAST), UTC).year
-            self._known.clear()
-            self._minutes.clear()
+            self._forget()
 
     def set_fold(self, *, second: bool) -> None:
         """Say in which pass of a local time that comes twice the following records are."""
         if self._fold != int(second):
             self._fold = int(second)
-            self._known.clear()
-            self._minutes.clear()
+            self._forget()
 
     def read(self, text: bytes) -> Moment | None:
         """The moment of a time text of any form, or None where the calendar has no such day."""
@@ -77,12 +81,30 @@ class TimeReader:
         """The beginning of a minute, out of the text of its first second, if every text of this minute (of this form,
         with this zone) is as many seconds behind it as it says, to the microsecond as a float; else None.
         """
+        place = 10 if text[:1].isalpha() else 14
+        before, number, behind = text[:place], text[place : place + 2], text[place + 2 :]
+        hour = before + behind
+        if hour not in self._hours:
+            first, last = self._minute(before + b"00" + behind), self._minute(before + b"59" + behind)
+            if len(self._hours) >= _CACHED:
+                self._hours.clear()
+            # What clocks are put forward or back by would lie between them.
+            self._hours[hour] = first if first is not None and last == first + 3540 else None
+        begin = self._hours[hour]
+        return begin + _MINUTES[number] if begin is not None and number in _MINUTES else self._minute(text)
+
+    def _minute(self, text: bytes) -> float | None:
         moment = self.read(text)
         if moment is None or moment.at % 60 or abs(moment.at) > _EXACT:
             return None
         if text[:1].isalpha():
             return moment.at if self._year is not None or moment.at + 60 <= self._newest else None
         return moment.at if _ZONE.search(text, 19) else None  # local time may be anything
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._minutes.clear()
+        self._hours.clear()
 
     def _parse(self, text: bytes) -> Moment | None:
         try:

@@ -133,3 +133,37 @@ def test_a_busy_minute_of_rfc_3339_is_read_as_each_of_its_moments() -> None:
 )
 def test_a_minute_of_rfc_3339_that_does_not_exist_is_none(text: bytes) -> None:
     assert reader("2026-11-22T12:00:00+00:00").read(text) is None
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "Asia/Kathmandu"])
+@pytest.mark.parametrize("second", [False, True], ids=["first hour", "second hour"])
+def test_a_minute_begins_with_its_first_second_wherever_clocks_change(zone: str, second: bool) -> None:
+    """Minutes are told out of their hour; Lord Howe's clocks change by half an hour."""
+    reference, hours, told = "2026-04-05T12:30:00+00:00", set(), 0
+    times, one_by_one = reader(reference, ZoneInfo(zone)), reader(reference, ZoneInfo(zone))
+    times.set_fold(second=second)
+    one_by_one.set_fold(second=second)
+    # A year's end, the ends of summer in both hemispheres, their beginnings, and the last day of the reference.
+    for day in ("2025-12-31", "2026-03-29", "2025-10-26", "2026-04-05", "2025-10-05", "2026-04-06"):
+        for number in range(1440):
+            local = datetime.fromisoformat(day) + timedelta(minutes=number)
+            text = f"{local:%b} {local.day:2} {local:%H:%M:%S}".encode()
+            minute, moment = times.minute(text), one_by_one.read(text)
+            assert moment is not None
+            assert minute in {None, moment.at}, text
+            if minute is not None:
+                told += 1
+                hours.add(text[:9])
+    assert told > 6 * 1440 - 3 * 60
+    assert len(hours) > 6 * 24 - 3
+
+
+def test_minutes_with_an_offset_are_told_and_others_are_not() -> None:
+    times = reader("2026-11-22T09:00:00+00:00", BERLIN)
+    for number in range(60):
+        begin = datetime(2026, 10, 25, 2, number, tzinfo=timezone(timedelta(hours=2))).timestamp()
+        assert times.minute(b"2026-10-25T02:%02d:00+02:00" % number) == begin
+        assert times.minute(b"2026-10-25T02:%02d:00+01:00" % number) == begin + 3600
+        assert times.minute(b"2026-10-25T02:%02d:00" % number) is None
+    assert times.minute(b"2026-10-25T02:xx:00+02:00") is None
+    assert times.minute(b"2026-10-25T02:60:00+02:00") is None
