@@ -103,6 +103,8 @@ cdef enum:
 
     LONGEST_MINUTE = 32
     NO_MINUTE = -1
+    SIEVE = 4096  # slots
+    MOST_SIEVED = 1024  # of so many that are known most slots are still empty
 
 NOTES = {None: NOTHING, "connect": CONNECT, "disconnect": DISCONNECT, "client": CLIENT, "removed": REMOVED}
 
@@ -245,6 +247,14 @@ cdef inline size_t recent_slot(const byte* tag, const byte* end) noexcept:
         return 0
     memcpy(&word, tag + 8, 8)
     return ((word & <uint64_t>0xFFFFFFFFFFFF) * <uint64_t>0x9E3779B97F4A7C15) >> 56
+
+
+cdef inline const byte* begin_of(bytes text) noexcept:
+    return <const byte*>PyBytes_AS_STRING(text)
+
+
+cdef inline const byte* end_of(bytes text) noexcept:
+    return begin_of(text) + PyBytes_GET_SIZE(text)
 
 
 cdef inline bint is_text(bytes text, const byte* begin, const byte* end) noexcept:
@@ -759,6 +769,7 @@ cdef class PlainReader:
         cdef bint with_id
         cdef unsigned int number
         effects.begin(self)
+        effects.begin_sieving()
         memset(header, 0, sizeof(header))
         while at < end:
             what, at = at[0], at + 1
@@ -871,6 +882,11 @@ cdef class Effects:
     cdef byte minute[LONGEST_MINUTE]
     cdef size_t minute_size
     cdef int64_t minute_begin  # microseconds since the epoch; NO_MINUTE where it is not read alike throughout
+    # While a recording is let happen, which tells much that is nothing to anybody: 1 for each slot of a pid or queue id
+    # of which something is known. A look here costs a tenth of one into the tables.
+    cdef bint sieving
+    cdef byte processes_known[SIEVE]
+    cdef byte messages_known[SIEVE]
 
     def __init__(self, listener, *, bint bare):
         """Hits are `bare` where nobody wants to know more of them than who and when."""
@@ -891,12 +907,41 @@ cdef class Effects:
         self.at, self.ticked = 0, -1
         self.minute_size = 0
 
+    cdef int begin_sieving(self) except -1:
+        """What follows, up to the end, is a recording."""
+        cdef bytes text
+        self.sieving = True
+        memset(self.processes_known, 0, SIEVE)
+        memset(self.messages_known, 0, SIEVE)
+        if len(self.clients) + len(self.failures) + len(self.watch) + len(self.messages) > MOST_SIEVED or self.reused:
+            self.sieve_no_more()
+            return 0
+        for processes in (self.clients, self.failures, self.watch):
+            for _, _, text in processes:
+                self.know(self.processes_known, begin_of(text), end_of(text))
+        for _, text in self.messages:
+            self.know(self.messages_known, begin_of(text), end_of(text))
+
+    cdef void know(self, byte* sieve, const byte* begin, const byte* end) noexcept:
+        if self.sieving:
+            sieve[sum_of(begin, end - begin, self.reader.seed) & (SIEVE - 1)] = 1
+
+    cdef bint is_unknown(self, const byte* sieve, const byte* begin, const byte* end) noexcept:
+        """Whether the tables surely hold nothing of a process, or of a message."""
+        return self.sieving and not sieve[sum_of(begin, end - begin, self.reader.seed) & (SIEVE - 1)]
+
+    cdef int sieve_no_more(self) except -1:
+        """Somebody else may have put anything into the tables."""
+        if self.sieving:
+            memset(self.processes_known, 1, SIEVE)
+            memset(self.messages_known, 1, SIEVE)
+
     cdef int tell_all(self) except -1:
         """Origins are forgotten now."""
 
     cdef int end(self) except -1:
         """They were all read."""
-        self.reader.effects = None
+        self.reader.effects, self.sieving = None, False
         if self.keep:
             self.listener.clients.touch(self.processes)
             self.listener.failures.touch(self.processes)
@@ -982,7 +1027,7 @@ cdef class Effects:
     cdef int spoke(self, Origin origin, const byte** header, const byte* body, const byte* line_end) except -1:
         """A process wrote a plain line."""
         cdef tuple process
-        if self.watch:
+        if self.watch and not self.is_unknown(self.processes_known, header[PID_END - 1], header[PID_END]):
             process = self.process(origin, header)
             if process in self.watch:
                 self.listener.spoke(process, text_of(body, line_end))
@@ -998,6 +1043,7 @@ cdef class Effects:
             self.let_time_pass()
             hit = self.new_hit(node.hits, self.reader._text(client, client_end))
             self.listener.failed(hit, self.process(origin, header))
+            self.know(self.processes_known, header[PID_END - 1], header[PID_END])
             return True
         hit = self.hit_of(node.hits, self.reader._text(client, client_end))
         if not self.bare:
@@ -1038,11 +1084,14 @@ cdef class Effects:
         if not self.watch or not self.is_now():
             return False
         self.let_time_pass()
+        if self.is_unknown(self.processes_known, header[PID_END - 1], header[PID_END]):
+            return False
         return self.listener.explained(self.process(origin, header), text_of(words, line_end))
 
     cdef int failed_login(self, bytes host, bytes tag, bytes pid) except -1:
         """The client that a process serves failed to log in."""
         cdef tuple process = (host, tag, pid)
+        self.know(self.processes_known, begin_of(pid), end_of(pid))
         times = self.failures.get(process, 0)
         if times == 0 and len(self.failures) >= self.most_failures:
             self.listener.failures.make_room()
@@ -1051,7 +1100,7 @@ cdef class Effects:
             self.left_processes.append(process)
 
     cdef int failed_before(self, Origin origin, const byte** header, unsigned int times) except -1:
-        """The client that a process serves now had failed so often to log in."""
+        """The client that a process serves, as was told just now, had failed so often to log in."""
         cdef tuple process = self.process(origin, header)
         if len(self.failures) >= self.most_failures:
             self.listener.failures.make_room()
@@ -1060,6 +1109,7 @@ cdef class Effects:
     cdef int connected(self, Origin origin, const byte** header, const byte* client, const byte* client_end) except -1:
         """A process serves a client."""
         cdef tuple process = self.process(origin, header)
+        self.know(self.processes_known, header[PID_END - 1], header[PID_END])
         if self.clients.pop(process, None) is None and len(self.clients) >= self.most_clients:
             self.listener.clients.make_room()
         self.clients[process] = self.reader._text(client, client_end)
@@ -1070,6 +1120,8 @@ cdef class Effects:
 
     cdef bint left(self, Origin origin, const byte** header, noted) except -1:
         """The client left, and so many AUTH commands had failed; tell whether each of them was told."""
+        if noted == 0 and self.is_unknown(self.processes_known, header[PID_END - 1], header[PID_END]):
+            return True
         cdef tuple process = self.process(origin, header)
         if noted > (self.failures.get(process, 0) if self.failures else 0):
             return False
@@ -1090,6 +1142,7 @@ cdef class Effects:
         if self.messages.pop(message, None) is None and len(self.messages) >= self.most_messages:
             self.listener.messages.make_room()
         self.messages[message] = (self.reader._text(client, client_end), measured, False)
+        self.know(self.messages_known, header[QUEUE_END - 1], header[QUEUE_END])
         if self.keep:
             self.message_keys.append(message)
         if message in self.reused:
@@ -1097,6 +1150,8 @@ cdef class Effects:
 
     cdef int renewed(self, Origin origin, const byte* queue_id, const byte* queue_id_end) except -1:
         """A queue id belonged to another message, which is gone."""
+        if self.is_unknown(self.messages_known, queue_id, queue_id_end):
+            return 0
         cdef tuple message = (origin.host, text_of(queue_id, queue_id_end))
         self.messages.pop(message, None)
         if self.reused and message in self.reused:
@@ -1104,6 +1159,8 @@ cdef class Effects:
 
     cdef int removed(self, Origin origin, const byte* queue_id, const byte* queue_id_end) except -1:
         """A message is gone."""
+        if self.is_unknown(self.messages_known, queue_id, queue_id_end):
+            return 0
         cdef tuple message = (origin.host, text_of(queue_id, queue_id_end))
         if self.messages.pop(message, None) is not None and self.keep:
             self.message_keys.append(message)
@@ -1118,6 +1175,7 @@ cdef class Effects:
             (self.latest(), origin.text, pid, queue_id, b"", b"", text_of(body, line_end), b""), block, number
         )
         self.ticked = -1
+        self.sieve_no_more()
 
     cdef bint other(self, const byte* line, const byte* line_end, bytes block, Py_ssize_t number) except -1:
         """A line without such a header is to be read elsewhere; tell whether to go on."""

@@ -19,7 +19,7 @@ from pfwatch.parsing.steps import ENDLESS, Kind, Program, Step, UnsupportedPatte
 from pfwatch.records.header import FORMS
 
 Groups = Collection[str | None] | None
-_FEW: Final = 2
+_FEW: Final = 1
 """A byte is compared with so many ranges; where there are more, it is looked up in a table."""
 
 _BEGIN: Final = """\

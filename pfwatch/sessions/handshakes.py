@@ -61,8 +61,6 @@ class FailedHit(msgspec.Struct):
     """The same as a hit, where nobody wants to know why it failed, and nothing is kept."""
 
     hit: Any
-    error: str | None = None
-    reason: str = ""
 
     @property
     def at(self) -> float:
@@ -121,9 +119,9 @@ class Handshakes:
         failure = self.failures.get(process)
         if failure is None:
             return False
-        if failure.error in {None, "other"}:
+        if isinstance(failure, Handshake) and failure.error in {None, "other"}:
             failure.error, failure.reason = _read(words[:_LONGEST])
-            self.failures.put(process, failure)
+            self.failures.touch((process,))
         return True
 
     def library(self, event: TlsDetail, process: Process) -> TlsDetail | None:
