@@ -147,7 +147,27 @@ def odd_hits() -> bytes:
     return "".join(line + "\n" for line in lines).encode()
 
 
-@pytest.mark.parametrize("log", [b"".join(generate(6_000, "attack", seed=9)), odd_hits(), logs("3.10")["relay.log"]])
+def odd_handshakes() -> bytes:
+    """Failed handshakes, and words about them, of processes that come again."""
+    dice, lines = random.Random(5), []
+    bodies = (
+        "SSL_accept error from {}: -1", "SSL_accept error from {}: -1", "SSL_accept error from {}: lost connection",
+        "warning: TLS library problem: error:0A000102:SSL routines::unsupported protocol:statem_srvr.c:1657:",
+        "warning: TLS library problem: error:1:::no shared cipher:", "lost connection after STARTTLS from {}",
+        "connect from {}",
+    )  # fmt: skip
+    clients = ("unknown[192.0.2.7]", "a.example[2001:db8::1]:25", "unknown[unknown]", "b.example[::ffff:192.0.2.8]")
+    for second in range(600):
+        body, pid = dice.choice(bodies).format(dice.choice(clients)), dice.randrange(1, 9)
+        lines.append(f"Nov 22 11:{second // 60:02}:{second % 60:02} mx1 postfix/smtpd[{pid}]: {body}\n")
+    return "".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    "log",
+    [b"".join(generate(6_000, "attack", seed=9)), odd_hits(), odd_handshakes(), logs("3.10")["relay.log"]],
+    ids=["attack", "odd hits", "odd handshakes", "relay"],
+)
 def test_lines_of_hits_are_those_of_their_events(log: bytes) -> None:
     encode = msgspec.json.Encoder().encode
     unbuilt, events = unbuilt_of(log, GUIDE), [event for event in every_event(log) if type(event) in GUIDE]

@@ -13,6 +13,8 @@ from pfwatch.records.time import Moment
 
 _REMEMBERED = 16_384
 """Texts of each sort that are kept; beyond, all are forgotten."""
+AGAIN = -1
+"""Instead of a hole's number: the fields that tell of the client again stand there, each with its name."""
 
 
 class Around(NamedTuple):
@@ -35,7 +37,7 @@ class Template(NamedTuple):
     written: tuple[bytes, ...]
     """Behind the client: before each typed text, and behind the last."""
     holes: tuple[int, ...]
-    """In which hole each of these texts stands."""
+    """In which hole each of these texts stands; or AGAIN."""
 
 
 class Texts(Protocol):
@@ -50,6 +52,9 @@ class Texts(Protocol):
 
     def client(self, client: bytes) -> bytes | None:
         """A client; None where he is not asked for."""
+
+    def again(self, hit: Hit) -> bytes:
+        """The fields that tell of the client again, behind a comma."""
 
     def pid(self, pid: bytes) -> bytes:
         """The number of a process."""
@@ -75,8 +80,10 @@ class Composer:
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
-        self._alike: dict[tuple[Hits, bytes, bytes], tuple[Around, bytes] | None] = {}
-        """By hits, queue id and tail, the texts before the client and behind."""
+        self._alike: dict[tuple[Hits, bytes, bytes], tuple[Around, bytes, bytes | None] | None] = {}
+        """By hits, queue id and tail, the texts before the client and behind; the last stands behind those fields that
+        tell of him again, None where there are none.
+        """
         self._templates: dict[tuple[Hits, bytes, tuple[bytes, ...]], Template] = {}
         """By hits, queue id and the parts of the tail."""
         self._clients: dict[bytes, bytes | None] = {}
@@ -106,8 +113,10 @@ class Composer:
                     continue
                 alike, client, pid = known[one.hits, one.queue_id, one.tail], clients[one.client], pids[one.pid]
             if alike and client:
-                (before_at, before_pid, behind_pid), behind_client = alike
+                (before_at, before_pid, behind_pid), behind_client, behind_again = alike
                 lines += before_at, at, before_pid, pid, behind_pid, client, behind_client
+                if behind_again is not None:
+                    lines += texts.again(one), behind_again
         return b"".join(lines)
 
     def _learn(self, hit: Hit) -> bool:
@@ -129,12 +138,20 @@ class Composer:
         if template is None:
             return False
         self._templates[hit.hits, hit.queue_id, template.tail] = template
-        behind = [template.written[0]]
-        for hole, text in zip(template.holes, template.written[1:], strict=True):
-            behind += texts.typed(typed[hole]), text
-        alike = None if template.around is None else (template.around, b"".join(behind))
-        self._alike[hit.hits, hit.queue_id, hit.tail] = alike
+        self._alike[hit.hits, hit.queue_id, hit.tail] = self._alike_of(template, typed)
         return True
+
+    def _alike_of(self, template: Template, typed: tuple[bytes, ...]) -> tuple[Around, bytes, bytes | None] | None:
+        if template.around is None:
+            return None
+        behind, before_again = [template.written[0]], None
+        for hole, text in zip(template.holes, template.written[1:], strict=True):
+            if hole == AGAIN:
+                before_again, behind = b"".join(behind), [text]
+            else:
+                behind += self._texts.typed(typed[hole]), text
+        rest = b"".join(behind)
+        return (template.around, rest, None) if before_again is None else (template.around, before_again, rest)
 
     def _is_long(self, hit: Hit) -> bool:
         size = len(hit.queue_id) + len(hit.hits.head) + len(hit.tail) + 2

@@ -18,6 +18,7 @@ cdef enum:
     MOST_CLIENTS = 16384
     LONGEST_TEXT = 256  # as it is written without being looked at by Python
     LONGEST_PID = 18
+    AGAIN = -1  # as `composer.AGAIN`
 
 
 cdef class Template:
@@ -29,7 +30,7 @@ cdef class Template:
     cdef Py_ssize_t size[MOST_HOLES + 1]
     cdef const char* written[MOST_HOLES + 1]  # before each text, and behind the last
     cdef Py_ssize_t written_size[MOST_HOLES + 1]
-    cdef int hole[MOST_HOLES]  # which hole each text stands in
+    cdef int hole[MOST_HOLES]  # which hole each text stands in; AGAIN
 
     def __init__(self, told):
         self.told = told  # what the pointers point into
@@ -76,18 +77,18 @@ cdef class Alike:
 cdef class Composer:
     """As `composer.Composer`."""
 
-    cdef object learn, client_of, pid_of, text_of, stamp_of, in_time, line_of, line_of_hit
+    cdef object learn, client_of, again_of, pid_of, text_of, stamp_of, in_time, line_of, line_of_hit
     cdef Py_ssize_t longest_client, longest_body
-    cdef dict alike, clients
+    cdef dict alike, clients, again
     cdef char* buffer
     cdef Py_ssize_t size, room
 
     def __init__(self, texts):
-        self.learn, self.client_of, self.pid_of = texts.learn, texts.client, texts.pid
+        self.learn, self.client_of, self.again_of, self.pid_of = texts.learn, texts.client, texts.again, texts.pid
         self.text_of, self.stamp_of, self.in_time = texts.typed, texts.stamp, texts.in_time
         self.line_of, self.line_of_hit = texts.line, texts.line_of_hit
         self.longest_client, self.longest_body = texts.longest_client, texts.longest_body
-        self.alike, self.clients = {}, {}
+        self.alike, self.clients, self.again = {}, {}, {}
 
     def __dealloc__(self):
         free(self.buffer)
@@ -153,9 +154,22 @@ cdef class Composer:
         self._add(<bytes>client)
         for number in range(template.texts):
             self._write(template.written[number], template.written_size[number])
-            self._add_text(begins[template.hole[number]], ends[template.hole[number]])
+            if template.hole[number] == AGAIN:
+                self._add(self._again(hit))
+            else:
+                self._add_text(begins[template.hole[number]], ends[template.hole[number]])
         self._write(template.written[template.texts], template.written_size[template.texts])
         return True
+
+    cdef bytes _again(self, Hit hit):
+        """The fields that tell of the client again."""
+        cdef tuple key = (hit.hits.form, hit.client)
+        cdef object found = self.again.get(key)
+        if found is None:
+            if len(self.again) >= MOST_CLIENTS:
+                self.again.clear()
+            found = self.again[key] = self.again_of(hit)
+        return <bytes>found
 
     cdef Alike _alike_of(self, Hit hit):
         cdef object key = hit.hits if PyBytes_GET_SIZE(hit.queue_id) == 0 else (hit.hits, hit.queue_id)

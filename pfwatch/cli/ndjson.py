@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pfwatch.cli.composer import Around, Parts, Template, parts_of
+from pfwatch.cli.composer import AGAIN, Around, Parts, Template, parts_of
 from pfwatch.cli.selection import Selection
 from pfwatch.events import Event, as_object, client_object
 from pfwatch.parsing.fragments import client_of, untrusted
@@ -72,7 +72,14 @@ class _Texts:
         if self._selection.accounts or not _is_told(parts, event):
             parts = Parts((hit.tail,), (), ())
         written, holes, text = [], [], b""
+        again = dict(hit.hits.form.plain.again)
         for name in fields:
+            if name in again:  # all of them stand one behind the other
+                if name == next(iter(again)):
+                    written.append(text)
+                    holes.append(AGAIN)
+                    text = b""
+                continue
             text += b"," + _encode(name) + b":"
             if name in parts.names:
                 written.append(text)
@@ -89,6 +96,11 @@ class _Texts:
             return b'"client_ip":"%b","client_name":"%b","client_port":null' % (plain[2], plain[1])
         found = client_of(client)
         return _members(client_object(found)) if self._selection.of_client(found) else None
+
+    def again(self, hit: Hit) -> bytes:
+        """The fields that tell of the client again."""
+        client = client_of(hit.client)
+        return b"," + _members({name: getattr(client, what) for name, what in hit.hits.form.plain.again})
 
     def pid(self, pid: bytes) -> bytes:
         """The number of a process."""

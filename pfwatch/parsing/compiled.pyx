@@ -677,6 +677,7 @@ cdef class PlainReader:
                 became = self._read_plain(effects, origin, header, body, line_end)
                 if became == HIT:
                     hits += 1
+                    watch_changed = watch_changed or effects.waited
                 elif became == PART:
                     parts += 1
                 elif became == EVENT:
@@ -872,7 +873,7 @@ cdef class Effects:
     cdef dict clients, failures, messages
     cdef Py_ssize_t most_clients, most_failures, most_messages
     cdef bint keep, bare
-    cdef bint may_wait  # whether hits may that are not complete yet: they are bare
+    cdef bint may_wait, waited  # whether hits may that are not complete yet, and whether the latest does
     cdef const byte* time  # of the latest line, as it stands there
     cdef const byte* time_end
     cdef bytes time_text, day
@@ -888,9 +889,11 @@ cdef class Effects:
     cdef byte processes_known[SIEVE]
     cdef byte messages_known[SIEVE]
 
-    def __init__(self, listener, *, bint bare):
-        """Hits are `bare` where nobody wants to know more of them than who and when."""
-        self.listener, self.bare, self.may_wait = listener, bare, bare
+    def __init__(self, listener, *, bint bare, bint may_wait):
+        """Hits are `bare` where nobody wants to know more of them than who and when. They `may_wait` for what other
+        lines tell of them, where nothing is kept.
+        """
+        self.listener, self.bare, self.may_wait = listener, bare, may_wait
         self.clients, self.most_clients = listener.clients.rows, listener.clients.limit
         self.failures, self.most_failures = listener.failures.rows, listener.failures.limit
         self.messages, self.most_messages = listener.messages.rows, listener.messages.limit
@@ -1039,22 +1042,29 @@ cdef class Effects:
         cdef Hit hit
         if not self.is_now():
             return False
-        if node.form.waits:
+        self.waited = node.form.waits
+        if self.waited:
             self.let_time_pass()
             hit = self.new_hit(node.hits, self.reader._text(client, client_end))
+            if not self.bare:
+                self.fill(hit, header, client_end, line_end)
             self.listener.failed(hit, self.process(origin, header))
             self.know(self.processes_known, header[PID_END - 1], header[PID_END])
             return True
         hit = self.hit_of(node.hits, self.reader._text(client, client_end))
         if not self.bare:
-            hit.moment = self.full_moment()
-            hit.pid = self.reader._text(header[PID_END - 1], header[PID_END])
-            if header[QUEUE_END] != NULL:
-                hit.queue_id = self.reader._text(header[QUEUE_END - 1], header[QUEUE_END])
-            hit.time, hit.tail = self.latest(), self.reader._text(client_end, line_end)
+            self.fill(hit, header, client_end, line_end)
         if node.form.failed_login:
             self.failed_login(origin.host, origin.tag, self.reader._text(header[PID_END - 1], header[PID_END]))
         return True
+
+    cdef int fill(self, Hit hit, const byte** header, const byte* client_end, const byte* line_end) except -1:
+        """Say of a hit what else there is to be said."""
+        hit.moment = self.full_moment()
+        hit.pid = self.reader._text(header[PID_END - 1], header[PID_END])
+        if header[QUEUE_END] != NULL:
+            hit.queue_id = self.reader._text(header[QUEUE_END - 1], header[QUEUE_END])
+        hit.time, hit.tail = self.latest(), self.reader._text(client_end, line_end)
 
     cdef int let_time_pass(self) except -1:
         """Close what waited long enough."""

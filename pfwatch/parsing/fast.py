@@ -13,6 +13,7 @@ from pfwatch.parsing.hits import Hits
 from pfwatch.parsing.listener import Listener
 from pfwatch.parsing.programs import Program, Programs
 from pfwatch.parsing.readings import key_of, noted_of
+from pfwatch.parsing.rule import Plain
 from pfwatch.parsing.tally import Tally
 from pfwatch.records.header import Tag
 from pfwatch.records.time import TimeReader
@@ -53,7 +54,7 @@ class FastReader:
         lines that are not plain, and of parts of other events. None where the form's pattern cannot be compiled.
         """
         header = _header(form)
-        effects = Effects(listener, bare=self._bare)
+        effects = Effects(listener, bare=self._bare, may_wait=self._bare or self._picky)
         return self._reader.read(block, *header, effects, self._picky) if header else None
 
     def recording(self, stands_alone: Callable[[bytes], bool]) -> "Recording":
@@ -69,7 +70,7 @@ class FastReader:
         """Let happen what was written down: how many lines are read here for that, how many of these are hits, not
         plain, and parts of other events.
         """
-        return self._reader.apply(effects, Effects(listener, bare=self._bare))
+        return self._reader.apply(effects, Effects(listener, bare=self._bare, may_wait=self._bare))
 
     def gather(self, tally: Tally) -> None:
         """Move the counts into a tally."""
@@ -89,7 +90,7 @@ class FastReader:
         program = self._programs.of(tag)
         if program is None or not program.needed:
             return Origin(text, host, tag, (), (), foreign=True, awaited=False, begins=None)
-        forms = [form for form in program.forms() if self._bare or not form.plain.bare]
+        forms = [form for form in program.forms() if self._takes(form.plain)]
         compiled = [(form, pattern) for form in forms if (pattern := _pattern(body_pattern(form)))]
         identified, anonymous = (
             [self._plain_form(form, pattern, program) for form, pattern in compiled if form.with_id is with_id]
@@ -97,6 +98,9 @@ class FastReader:
         )
         awaited, begins = program.has_words(), program.begins()
         return Origin(text, host, tag, identified, anonymous, foreign=False, awaited=awaited, begins=begins)
+
+    def _takes(self, plain: Plain) -> bool:
+        return not plain.bare or self._bare or (self._picky and plain.listed)
 
     def _plain_form(self, form: Form, pattern: "Pattern", program: Program) -> Any:
         rule, plain = form.rule, form.plain

@@ -5,6 +5,7 @@ cimport cython
 
 cdef class Hits:
     cdef readonly object form, kind
+    cdef readonly tuple more
     cdef readonly bytes host, tag, head
     cdef readonly str service, daemon
 

@@ -12,6 +12,8 @@ Compiled where there is a C compiler: then `hits.pxd` says what stands in a hit 
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from pfwatch.events import Envelope, Event, Severity
 from pfwatch.parsing.block import Form, fits_head, in_order, plain_forms, tails_pattern
 from pfwatch.records.time import Moment
@@ -25,11 +27,26 @@ TRUNCATED = 2000
 class Hits:
     """What all hits of one origin and head have in common."""
 
-    __slots__ = ("daemon", "form", "head", "host", "kind", "service", "tag")
+    __slots__ = ("daemon", "form", "head", "host", "kind", "more", "service", "tag")
 
-    def __init__(self, form: Form, host: bytes, tag: bytes, service: str, daemon: str, head: bytes) -> None:
+    def __init__(
+        self,
+        form: Form,
+        host: bytes,
+        tag: bytes,
+        service: str,
+        daemon: str,
+        head: bytes,
+        more: tuple[tuple[str, Any], ...] = (),
+    ) -> None:
         self.form, self.host, self.tag, self.service, self.daemon, self.head = form, host, tag, service, daemon, head
         self.kind: type[Event] = form.plain.hit or Event
+        self.more = more
+        """Fields of their events that other lines tell, with their values."""
+
+    def with_more(self, *more: tuple[str, Any]) -> "Hits":
+        """The same of those of whom other lines told this."""
+        return Hits(self.form, self.host, self.tag, self.service, self.daemon, self.head, more)
 
     def texts(self, tails: Sequence[bytes], groups: tuple[str, ...]) -> Sequence[Sequence[bytes]]:
         """These groups of several tails, a column each; empty where a tail lacks one."""
@@ -121,7 +138,8 @@ def event_of(hit: Hit) -> Event:
         hit.at, hit.moment.stamp, hits.host.decode("utf-8", "backslashreplace"), hits.service, hits.daemon,
         number_of(hit.pid), severity, 1, len(body) >= TRUNCATED, rule.name, None, False, record,
     )  # fmt: skip
-    return rule.build(envelope, found)
+    event = rule.build(envelope, found)
+    return msgspec.structs.replace(event, **dict(hits.more)) if hits.more else event
 
 
 Kind = tuple[str, bool, bytes, bytes, bytes, str, str]

@@ -51,6 +51,11 @@ class Plain(msgspec.Struct, frozen=True, eq=False):
     bare: bool = False
     """Only where hits are bare: who and when is all that such a hit tells, and all that is wanted of it there. Also of
     lines of which detection wants none, and that are nothing but one more event of their kind."""
+    listed: bool = False
+    """Of those that are bare: also where events are only listed. Their event can be built of the hit and what else is
+    told of it."""
+    again: tuple[tuple[str, str], ...] = ()
+    """Fields of the event that tell of the client again, one behind the other, each with what of him."""
     waits: bool = False
     """Whether such a hit is not complete yet: `sessions/` waits for what the library says, too."""
     explains: bool = False

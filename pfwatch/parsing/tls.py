@@ -57,6 +57,11 @@ def _own_error(reason: bytes) -> str | None:
     return None if reason.lstrip(b"-").isdigit() else tls_error(reason)
 
 
+def _failed(pattern: str, *, waits: bool) -> Plain:
+    peer = ("peer_name", "name"), ("peer_ip", "ip")
+    return Plain(pattern, rare=True, hit=TlsFailed, bare=True, listed=True, again=peer, waits=waits)
+
+
 def _accept_failed(envelope: Envelope, found: re.Match[bytes]) -> TlsFailed:
     reason = found["reason"]
     who = client(found)
@@ -156,8 +161,8 @@ INBOUND = (
         words=("SSL_accept",),
         build=_accept_failed,
         plain=(
-            Plain(rf"SSL_accept error from {CLIENT}: -*+[0-9]++", rare=True, hit=TlsFailed, bare=True, waits=True),
-            Plain(rf"SSL_accept error from {CLIENT}: .*+", rare=True, hit=TlsFailed, bare=True),
+            _failed(rf"SSL_accept error from {CLIENT}: -*+[0-9]++", waits=True),
+            _failed(rf"SSL_accept error from {CLIENT}: .*+", waits=False),
         ),
         source="tls/tls_server.c: tls_server_start",
     ),

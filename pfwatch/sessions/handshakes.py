@@ -11,13 +11,13 @@ import heapq
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from pfwatch.events import Event, TlsDetail, TlsFailed, Untrusted
 from pfwatch.parsing.fragments import untrusted
-from pfwatch.parsing.hits import Hit
+from pfwatch.parsing.hits import Hit, Hits
 from pfwatch.parsing.listener import Process
 from pfwatch.parsing.tls import LIBRARY, tls_error
 from pfwatch.table import Table
@@ -45,6 +45,7 @@ class Handshake(msgspec.Struct):
     event: TlsFailed
     error: str | None = None
     reason: str = ""
+    is_bare: ClassVar[bool] = False
 
     @property
     def at(self) -> float:
@@ -58,9 +59,16 @@ class Handshake(msgspec.Struct):
 
 
 class FailedHit(msgspec.Struct):
-    """The same as a hit, where nobody wants to know why it failed, and nothing is kept."""
+    """The same as a hit, where nothing is kept."""
 
     hit: Any
+    error: str | None = None
+    reason: str = ""
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nobody wants to know why it failed."""
+        return self.hit.moment is None
 
     @property
     def at(self) -> float:
@@ -69,9 +77,12 @@ class FailedHit(msgspec.Struct):
         return at
 
     def finished(self) -> Hit:
-        """The hit."""
+        """The hit, with what the library said."""
         hit: Hit = self.hit
-        return hit
+        if self.is_bare:
+            return hit
+        hits = _explained(hit.hits, self.error or "other", self.reason)
+        return Hit(hits, hit.moment, hit.time, hit.pid, hit.queue_id, hit.client, hit.tail)
 
 
 class Handshakes:
@@ -119,7 +130,7 @@ class Handshakes:
         failure = self.failures.get(process)
         if failure is None:
             return False
-        if isinstance(failure, Handshake) and failure.error in {None, "other"}:
+        if not failure.is_bare and failure.error in {None, "other"}:
             failure.error, failure.reason = _read(words[:_LONGEST])
             self.failures.touch((process,))
         return True
@@ -196,6 +207,12 @@ class Handshakes:
             self._finish(failure.finished())
         for word in self.words.drop(process) or ():
             self._finish(word)
+
+
+@lru_cache(maxsize=1024)
+def _explained(hits: Hits, error: str, reason: str) -> Hits:
+    """What hits have in common that failed for the same reason: the same object, by which whoever lists them knows."""
+    return hits.with_more(("error", error), *((("reason", Untrusted(reason)),) if reason else ()))
 
 
 def _best(words: Iterable[TlsDetail]) -> tuple[str, str]:

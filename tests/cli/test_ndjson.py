@@ -11,13 +11,14 @@ from pfwatch.cli import ndjson
 from pfwatch.cli.composer import Composer as ComposerInPython
 from pfwatch.cli.ndjson import JsonLines
 from pfwatch.cli.selection import Selection
-from pfwatch.events import Event, as_object
+from pfwatch.events import AuthFailed, Event, RelayDenied, TlsFailed, as_object
 from pfwatch.parsing.block import in_order, plain_forms
 from pfwatch.parsing.fast import BUILT
 from pfwatch.parsing.grammar import GRAMMAR
 from pfwatch.parsing.hits import Hit, built, event_of
 from pfwatch.parsing.log import LogReader
 from pfwatch.sessions import Sessions
+from pfwatch.sessions.needs import needed
 
 REFERENCE = 1_700_000_000.0
 _KINDS = frozenset(("auth_failed", "relay_denied", "tls_failed"))
@@ -74,8 +75,26 @@ def guesses(draw: st.DrawFn) -> bytes:
     )
 
 
+@st.composite
+def handshakes(draw: st.DrawFn) -> bytes:
+    """A failure, which may wait for words, or words."""
+    words = st.one_of(
+        st.sampled_from(
+            (b"error:0A000102:SSL routines::unsupported protocol:x.c:1657:", b'error:0A0000C1:SSL "\xff\\:')
+        ),
+        TYPED,
+    )
+    if draw(st.booleans()):
+        return b"warning: TLS library problem: " + draw(words)
+    return b"SSL_accept error from %b: %b" % (
+        draw(CLIENTS),
+        draw(st.one_of(st.sampled_from((b"-1", b"-1", b"0", b"lost connection", b"Connection timed out")), TYPED)),
+    )
+
+
 LINES = st.lists(
-    st.tuples(st.one_of(relay_attempts(), guesses()), st.sampled_from((b"7", b"007", b"1" * 20))), max_size=30
+    st.tuples(st.one_of(relay_attempts(), guesses(), handshakes()), st.sampled_from((b"7", b"007", b"1" * 20))),
+    max_size=30,
 )
 RELAY = (
     b"NOQUEUE: reject: RCPT from unknown[192.0.2.9]: 554 5.7.1 <%b>: Relay access denied; "
@@ -86,7 +105,7 @@ RELAY = (
 def read(lines: list[tuple[bytes, bytes]]) -> list[Event | Hit]:
     """The hits among some lines, two in each second."""
     sessions = Sessions()
-    log = LogReader(sessions, UTC, 2023)
+    log = LogReader(sessions, UTC, 2023, wanted=needed(frozenset((AuthFailed, RelayDenied, TlsFailed))))
     log.read(
         b"".join(
             b"Nov 14 10:00:%02d mx1 postfix/smtpd[%b]: %b\n" % (number // 2 % 60, pid, body)
@@ -94,6 +113,7 @@ def read(lines: list[tuple[bytes, bytes]]) -> list[Event | Hit]:
         ),
         REFERENCE,
     )
+    sessions.finish()
     return [one for one in sessions.take_unbuilt() if isinstance(one, Hit)]
 
 
@@ -146,6 +166,34 @@ def test_only_new_words_make_an_event(composer: type, monkeypatch: pytest.Monkey
     hits += read([(guess % number, b"7") for number in range(50)])
     lines = JsonLines(Selection(_KINDS, (), (), None, None)).of(hits)
     assert (len(lines.splitlines()), len(made)) == (100, 2)
+
+
+@pytest.mark.skipif(not BUILT, reason="the compiled reader is not built: there was no C compiler")
+def test_failed_handshakes_are_hits_with_what_the_library_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed, said = (
+        b"SSL_accept error from h%d.example[192.0.2.%d]: -1",
+        b"warning: TLS library problem: error:%d:%b:x.c:1:",
+    )
+    reasons = b"no shared cipher", b"wrong version number"
+    hits = read([
+        (body, b"%d" % number)
+        for number in range(10, 60)
+        for body in (failed % (number, number), said % (number % 2, reasons[number % 2]))
+    ])  # fmt: skip
+    made: list[Hit] = []
+
+    def counted(hit: Hit) -> Event:
+        made.append(hit)
+        return event_of(hit)
+
+    monkeypatch.setattr(ndjson, "event_of", counted)
+    lines = JsonLines(Selection(_KINDS, (), (), None, None)).of(hits)
+    assert (len(lines.splitlines()), len(made)) == (50, 2)
+    for number, line in enumerate(map(msgspec.json.decode, lines.splitlines()), 10):
+        assert (line["client_ip"], line["peer_ip"]) == (f"192.0.2.{number}",) * 2
+        assert (line["client_name"], line["peer_name"]) == (f"h{number}.example",) * 2
+        assert line["error"] == ("no_shared_cipher", "wrong_version")[number % 2]
+        assert line["reason"].startswith(f"error:{number % 2}:")
 
 
 def test_what_is_typed_stands_in_the_tails_of_hits() -> None:
