@@ -67,13 +67,15 @@ def events_of(
     settings: LogSettings,
     source: SourceSettings,
     say: Callable[[str], None] = lambda _text: None,
+    tell: Callable[[Tally], None] = lambda _tally: None,
 ) -> Iterator[list[Event | Hit]]:
     """Every event of finished logs after correlation, one per incident, block by block, in the order in which each is
-    complete; of these kinds, or of all where none is named. Only what matters for them is read.
+    complete; of these kinds, or of all where none is named. Only what matters for them is read. `tell` hears of each
+    block what became of its lines.
     """
     sessions, wanted = Sessions(), needed(kinds)
     for log in _read(paths, settings, source, sessions, say, wanted=wanted, every_event=wanted is None):
-        log.take(counts=False)
+        tell(log.take(counts=False))
         yield of_kinds(sessions.take_unbuilt(), kinds) if kinds else sessions.take_unbuilt()
     sessions.finish()
     yield of_kinds(sessions.take_unbuilt(), kinds) if kinds else sessions.take_unbuilt()

@@ -9,12 +9,13 @@ import click
 
 from pfwatch.alerting.visible import visible
 from pfwatch.cli.ndjson import JsonLines
-from pfwatch.cli.options import Moment, dovecot, expect_much, files, readable, reading, warn
+from pfwatch.cli.options import Moment, dovecot, expect_much, files, readable, reading, warn, warn_of_no_headers
 from pfwatch.cli.selection import Selection
 from pfwatch.events import KINDS, Event, as_object
 from pfwatch.finished import events_of
 from pfwatch.parsing.hits import Hit, built
 from pfwatch.parsing.log import LogSettings
+from pfwatch.parsing.tally import Tally
 from pfwatch.sources.settings import SourceSettings
 
 _NAMES = tuple(kind.kind for kind in KINDS)
@@ -76,11 +77,18 @@ def events(
     lines = _TextLines(selection) if as_text else JsonLines(selection)
     settings = LogSettings(zone, year, dovecot)
     named = frozenset(kind for kind in KINDS if kind.kind in names)
+    seen, malformed = 0, 0
+
+    def count(tally: Tally) -> None:
+        nonlocal seen, malformed
+        seen, malformed = seen + tally.total, malformed + tally.malformed
+
     expect_much()
     with readable():
-        for some in events_of(named, files, settings, SourceSettings(), warn):
+        for some in events_of(named, files, settings, SourceSettings(), warn, count):
             sys.stdout.buffer.write(lines.of(some))
     sys.stdout.buffer.flush()
+    warn_of_no_headers(malformed, seen)
 
 
 class _TextLines:

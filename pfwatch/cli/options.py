@@ -130,6 +130,12 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def warn_of_no_headers(malformed: int, lines: int) -> None:
+    """Say it where half of the lines, or more, have no header of any log that is known."""
+    if malformed and malformed * 2 >= lines:
+        warn(f"{malformed} of {lines} lines have no log header; is this a mail log?")
+
+
 def warn(message: str) -> None:
     """Say something that does not stop the work."""
     click.echo(f"pfwatch: {message}", err=True)

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from pfwatch.alerting.visible import visible
-from pfwatch.cli.options import USAGE, expect_much, files, readable, reading, warn
+from pfwatch.cli.options import USAGE, expect_much, files, readable, reading, warn, warn_of_no_headers
 from pfwatch.parsing.tally import SLASH_IN_TAG
 from pfwatch.pipeline import Settings
 from pfwatch.replay import Incidents, Report, size_of
@@ -54,8 +54,7 @@ def replay(
         bar.end()
     if report.misnamed:
         warn(f"{report.misnamed} lines: {SLASH_IN_TAG}")
-    if report.lines["malformed"] and report.lines["malformed"] * 2 >= report.lines["total"]:
-        warn(f"{report.lines['malformed']} of {report.lines['total']} lines have no log header; is this a mail log?")
+    warn_of_no_headers(report.lines["malformed"], report.lines["total"])
     if report.dropped:
         times = "once" if report.dropped.times == 1 else f"{report.dropped.times:,} times"
         lines = f", {report.dropped.lines:,} at least" if report.dropped.lines else ""

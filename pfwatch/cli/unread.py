@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from pfwatch.alerting.visible import visible
-from pfwatch.cli.options import dovecot, expect_much, finished, readable, reading, warn
+from pfwatch.cli.options import dovecot, expect_much, finished, readable, reading, warn, warn_of_no_headers
 from pfwatch.finished import STANDARD_INPUT, unread_lines
 from pfwatch.parsing.log import LogSettings
 from pfwatch.parsing.tally import SLASH_IN_TAG
@@ -77,8 +77,7 @@ def unread(
         found = _read(files or (STANDARD_INPUT,), settings, limit, raw=raw)
     if found.misnamed:
         warn(f"{found.misnamed} lines: {SLASH_IN_TAG}")
-    if found.malformed and found.malformed * 2 >= found.lines:
-        warn(f"{found.malformed} of {found.lines} lines have no log header; is this a mail log?")
+    warn_of_no_headers(found.malformed, found.lines)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
     else:

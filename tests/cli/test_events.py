@@ -55,6 +55,17 @@ def test_naming_kinds_changes_nothing_but_what_is_left_out(log: Path, more: tupl
         assert expected
 
 
+@pytest.mark.parametrize("more", [(), ("--kind", "auth_failed"), ("--kind", "malformed")], ids=" ".join)
+def test_what_is_no_mail_log_is_said(more: tuple[str, ...], log: Path, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"\0\1 no log\n" * 5)
+    result = events(path, *more)
+    assert result.returncode == 0
+    assert b"5 of 5 lines have no log header; is this a mail log?" in result.stderr
+    assert len(result.stdout.splitlines()) == (5 if "malformed" in more else 0)
+    assert events(log, *more).stderr == b""
+
+
 def test_kinds_are_filtered(log: Path) -> None:
     found = objects(log, "--kind", "relay_denied")
     assert len(found) == sum(truth("3.10")["relay"]["relay_denied"].values())
