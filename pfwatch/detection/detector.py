@@ -208,7 +208,8 @@ class Detector:
         if subject:
             row = rows.of_subject.get(subject)
             if row is None:
-                changes += self._make_room(watched, hit.at)
+                if len(rows.of_subject) >= rows.limit:
+                    changes += self._make_room(watched, hit.at)
                 row = rows.add(subject, watched.numbers.threshold, host=hit.hits.host)
         rows.know(hit.client, row)
         return row

@@ -275,9 +275,8 @@ class Watch(msgspec.Struct):
 
     def open(self, rule: str, subject: str, at: float) -> None:
         """Make an incident of it."""
-        moment = _utc(int(self.first))
-        key = "\0".join((rule, self.host, subject)).encode()
-        self.id = f"{rule}-{moment}-{blake2b(key, digest_size=4).hexdigest()}"
+        key = f"{rule}\0{self.host}\0{subject}".encode()
+        self.id = f"{rule}-{_utc(int(self.first))}-{blake2b(key, digest_size=4).hexdigest()}"
         self.opened = at
         self.hits = []
 
