@@ -171,7 +171,8 @@ def odd_handshakes() -> bytes:
 def test_lines_of_hits_are_those_of_their_events(log: bytes) -> None:
     encode = msgspec.json.Encoder().encode
     unbuilt, events = unbuilt_of(log, GUIDE), [event for event in every_event(log) if type(event) in GUIDE]
-    assert sum(isinstance(one, Hit) for one in unbuilt) > len(events) / 3
+    # Without the compiled reader, failed handshakes are none.
+    assert sum(isinstance(one, Hit) for one in unbuilt) > len(events) / 3 or not BUILT
     for selection in selections(events, 12):
         expected = b"".join(encode(as_object(event)) + b"\n" for event in events if selection.wants(event))
         lines = JsonLines(selection)
