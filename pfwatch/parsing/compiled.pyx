@@ -889,11 +889,9 @@ cdef class Effects:
     cdef byte processes_known[SIEVE]
     cdef byte messages_known[SIEVE]
 
-    def __init__(self, listener, *, bint bare, bint may_wait):
-        """Hits are `bare` where nobody wants to know more of them than who and when. They `may_wait` for what other
-        lines tell of them, where nothing is kept.
-        """
-        self.listener, self.bare, self.may_wait = listener, bare, may_wait
+    def __init__(self, listener, *, bint bare):
+        """Hits are `bare` where nobody wants to know more of them than who and when."""
+        self.listener, self.bare, self.may_wait = listener, bare, True
         self.clients, self.most_clients = listener.clients.rows, listener.clients.limit
         self.failures, self.most_failures = listener.failures.rows, listener.failures.limit
         self.messages, self.most_messages = listener.messages.rows, listener.messages.limit
@@ -1164,7 +1162,7 @@ cdef class Effects:
             return 0
         cdef tuple message = (origin.host, text_of(queue_id, queue_id_end))
         self.messages.pop(message, None)
-        if self.reused and message in self.reused:
+        if message in self.reused:
             self.listener.accepted(message)
 
     cdef int removed(self, Origin origin, const byte* queue_id, const byte* queue_id_end) except -1:

@@ -54,7 +54,7 @@ class FastReader:
         lines that are not plain, and of parts of other events. None where the form's pattern cannot be compiled.
         """
         header = _header(form)
-        effects = Effects(listener, bare=self._bare, may_wait=self._bare or self._picky)
+        effects = Effects(listener, bare=self._bare)
         return self._reader.read(block, *header, effects, self._picky) if header else None
 
     def recording(self, stands_alone: Callable[[bytes], bool]) -> "Recording":
@@ -70,7 +70,7 @@ class FastReader:
         """Let happen what was written down: how many lines are read here for that, how many of these are hits, not
         plain, and parts of other events.
         """
-        return self._reader.apply(effects, Effects(listener, bare=self._bare, may_wait=self._bare))
+        return self._reader.apply(effects, Effects(listener, bare=self._bare))
 
     def gather(self, tally: Tally) -> None:
         """Move the counts into a tally."""

@@ -50,7 +50,7 @@ class TimeReader:
         self._minutes: dict[bytes, tuple[float, str, str]] = {}
         """Minute, as it stands around the seconds -> its beginning, and the RFC 3339 text around them."""
         self._hours: dict[bytes, float | None] = {}
-        """Hour, as it stands around its minutes -> its beginning; None where not each of them has 60 seconds."""
+        """Hour, as it stands around its minutes -> its beginning, as `_hour` tells it."""
 
     def expect(self, reference: float) -> None:
         """Say the newest moment that the following records can have, in seconds since the epoch: clocks may differ by a
@@ -83,6 +83,11 @@ class TimeReader:
         """
         place = 10 if text[:1].isalpha() else 14
         before, number, behind = text[:place], text[place : place + 2], text[place + 2 :]
+        begin = self._hour(before, behind)
+        return begin + _MINUTES[number] if begin is not None and number in _MINUTES else self._minute(text)
+
+    def _hour(self, before: bytes, behind: bytes) -> float | None:
+        """The beginning of an hour, out of what stands around its minutes; None where it has not 60 of them."""
         hour = before + behind
         if hour not in self._hours:
             first, last = self._minute(before + b"00" + behind), self._minute(before + b"59" + behind)
@@ -90,8 +95,7 @@ class TimeReader:
                 self._hours.clear()
             # What clocks are put forward or back by would lie between them.
             self._hours[hour] = first if first is not None and last == first + 3540 else None
-        begin = self._hours[hour]
-        return begin + _MINUTES[number] if begin is not None and number in _MINUTES else self._minute(text)
+        return self._hours[hour]
 
     def _minute(self, text: bytes) -> float | None:
         moment = self.read(text)

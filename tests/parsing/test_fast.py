@@ -163,7 +163,7 @@ def test_a_block_without_its_line_feeds_is_refused(block: bytes) -> None:
     reader = PlainReader(lambda _text: nobody, print, print, TimeReader(UTC))
     pattern = Pattern(header_patterns("bsd")[0].encode("latin-1"))
     with pytest.raises(ValueError, match="line feed"):
-        reader.read(block, pattern, pattern, pattern, Effects(Sessions(), bare=False, may_wait=False), False)
+        reader.read(block, pattern, pattern, pattern, Effects(Sessions(), bare=False), False)
 
 
 def test_the_last_line_may_lack_its_line_feed() -> None:

@@ -37,10 +37,14 @@ class Reading:
         self.tables = self.sessions.clients, self.sessions.failures, self.sessions.messages
         self.log = LogReader(self.sessions, zone, None, dovecot=True, bare=True)
         self.losses: list[Loss] = []
+        self.behind: list[Any] = []
+        """What is remembered, and who waits, behind each piece."""
         self.apart = 0
         readers = [StretchReader(zone, None, dovecot=True) for _ in range(3)]
         decode = msgspec.msgpack.Decoder(Stretch).decode
         for number, (lines, apart) in enumerate(pieces):
+            if number:
+                self.behind.append(self.remembered())
             if not apart:
                 self.log.read(lines, REFERENCE)
                 self.losses += read_losses(lines, self.log.times)
@@ -56,6 +60,11 @@ class Reading:
         self.log.finish()
         self.sessions.finish()
 
+    def remembered(self) -> Any:
+        tables = self.sessions._tables()
+        waiting = [(process, row.at) for process, row in tables.pop("handshake").rows.items()]
+        return {name: dict(table.rows) for name, table in tables.items()}, waiting, sorted(self.sessions.watch)
+
     def left(self) -> dict[str, Any]:
         tally, sessions = self.log.take(), self.sessions
         return {
@@ -68,6 +77,7 @@ class Reading:
             },
             "unread": tally.unread,
             "tables": {name: dict(table.rows) for name, table in sessions._tables().items()},
+            "behind": self.behind,
             "evicted": [table.evicted for table in self.tables],
             "losses": self.losses,
             "state": self.log.state(),
@@ -133,6 +143,49 @@ def test_lines_in_any_order_leave_the_same_behind() -> None:
     for _ in range(6):
         dice.shuffle(lines)
         assert_the_same(cut(b"".join(lines), 5_000, dice))
+
+
+@pytest.mark.parametrize("longest", [200, 99_999_999], ids=["few processes", "many, with long numbers"])
+def test_whatever_begins_and_ends_in_any_order_leaves_the_same_behind(longest: int) -> None:
+    """Connections, failed logins, messages and handshakes that begin and end wherever they like."""
+    dice = random.Random(longest)
+    families = [
+        ["connect from {client}", "disconnect from {client} ehlo=1 commands=1"],
+        [
+            "warning: {client}: SASL LOGIN authentication failed: UGFzc3dvcmQ6",
+            "lost connection after AUTH from {client}",
+        ],
+        [
+            "{id}: client={client}",
+            "{id}: client={client}, sasl_method=LOGIN, sasl_username=a@example.org",
+            "{id}: removed",
+        ],
+        [
+            "SSL_accept error from {client}: -1",
+            "SSL_accept error from {client}: lost connection",
+            "warning: TLS library problem: error:0A000102:SSL routines::unsupported protocol:statem_srvr.c:1657:",
+        ],
+        ["disconnect from {client} ehlo=1 auth=0/{few} commands=1/{few}"],
+        [
+            "NOQUEUE: reject: RCPT from {client}: 554 5.7.1 <a@example.com>: Relay access denied; "
+            "from=<b@example.org> to=<a@example.com> proto=ESMTP helo=<x>",
+        ],
+        ["{id}: warning: queue file size limit exceeded", "warning: {id}: no such thing"],
+        ["message repeated 2 times: [ connect from {client}]", "message repeated 2 times: [ {id}: client={client}]"],
+    ]
+    pids, ids = [dice.randrange(1, longest) for _ in range(12)], [f"4bXy{'BCDFGHJKL'[n]}z0kQjz2Y" for n in range(9)]
+    for _ in range(400):
+        second, lines, odd = 0, [], not dice.randrange(4)
+        some = [body for family in dice.sample(families, dice.randrange(1, len(families))) for body in family]
+        for _ in range(100):
+            second += dice.choice((0, 0, 0, 1, 2, 4))
+            client = f"host.example.net[192.0.2.{dice.randrange(1, 5)}]"
+            body = dice.choice(some).format(client=client, few=dice.randrange(4), id=dice.choice(ids))
+            daemon = "qmgr" if "removed" in body else dice.choice(("smtpd", "smtpd", "smtpd", "submission/smtpd"))
+            at = f"10:{second // 60:02}:{second % 60:02}"
+            at = f"2026-11-22T{at}+00:00" if odd and not dice.randrange(9) else f"Nov 22 {at}"
+            lines.append(f"{at} mx1 postfix/{daemon}[{dice.choice(pids)}]: {body}\n".encode())
+        assert_the_same(cut(b"".join(lines), dice.choice((150, 2_000, 15_000)), dice))
 
 
 def body(text: bytes, pid: int = 767, daemon: bytes = b"smtpd", at: bytes = b"10:27:54") -> bytes:
